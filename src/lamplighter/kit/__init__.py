@@ -1,0 +1,42 @@
+"""Ground floor: the values, errors and shapes that every other room stands on.
+
+- `eui64`, `firmware`, `instant`: identifiers, versions, hashes and time as small immutable values.
+- `cursor`: the one way in which octets are read; it cannot run past the end and names what failed.
+- `machine`: the one shape of an actor (`receive`, `wake` -> `Step`) and of a state table (`Chart`).
+- `errors`: whose fault it is.
+
+Nothing here does I/O, reads a clock or rolls dice.
+"""
+
+from lamplighter.kit.cursor import Cursor, Field, TracingCursor
+from lamplighter.kit.errors import (
+    DecodeError,
+    IllegalTransitionError,
+    LamplighterError,
+    PeerError,
+    UsageError,
+    VerificationError,
+)
+from lamplighter.kit.eui64 import Eui64
+from lamplighter.kit.firmware import FirmwareVersion, ImageHash
+from lamplighter.kit.instant import Instant
+from lamplighter.kit.machine import NOTHING, Chart, Step
+
+__all__ = [
+    "NOTHING",
+    "Chart",
+    "Cursor",
+    "DecodeError",
+    "Eui64",
+    "Field",
+    "FirmwareVersion",
+    "IllegalTransitionError",
+    "ImageHash",
+    "Instant",
+    "LamplighterError",
+    "PeerError",
+    "Step",
+    "TracingCursor",
+    "UsageError",
+    "VerificationError",
+]
