@@ -11,11 +11,11 @@ from __future__ import annotations
 from time import perf_counter
 from typing import Final
 
-from bench.parties import BROKER, DEVICE, DEVICE_SIGNING, ring
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
+from bench.parties import BROKER, DEVICE, DEVICE_SIGNING, ring
 from lamplighter.kit import Eui64, FirmwareVersion, Instant
 from lamplighter.protocol import gbcs
 

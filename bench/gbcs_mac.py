@@ -11,7 +11,6 @@ from time import perf_counter
 from typing import Final
 
 from bench.parties import BROKER, BROKER_AGREEMENT, DEVICE, DEVICE_AGREEMENT, ring
-
 from lamplighter.protocol import gbcs
 from lamplighter.protocol.smki import derive_key, gmac
 

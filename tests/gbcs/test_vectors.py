@@ -98,8 +98,8 @@ def test_the_published_command_is_rebuilt_from_its_pre_command(vector, keystore,
     assert gbcs.open_message(rebuilt, keystore, broker=BROKER).payload == gbcs.decode(published).payload
 
 
-@pytest.mark.parametrize(("name", "signer", "payload"), VECTORS)
-def test_one_changed_octet_is_never_believed(vector, keystore, name, signer, payload):
+@pytest.mark.parametrize(("name", "signer"), [(name, signer) for name, signer, _ in VECTORS])
+def test_one_changed_octet_is_never_believed(vector, keystore, name, signer):
     """Change each octet of a real message in turn: nothing that comes out of it is believed."""
     octets = vector(name)
     believed = []
