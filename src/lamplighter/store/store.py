@@ -44,6 +44,7 @@ class OpenRequest:
     counter: int
     kind: Order
     release: int
+    created_at: Instant
     devices: Mapping[Eui64, int]
     """Device -> id of its update."""
 
@@ -271,7 +272,7 @@ class Store:
                 heads[row.counter] = row
                 devices.setdefault(row.counter, {})[row.device] = row.device_update
         return [
-            OpenRequest(counter, Order(row.kind), row.release, devices[counter])
+            OpenRequest(counter, Order(row.kind), row.release, Instant(row.created_at), devices[counter])
             for counter, row in heads.items()
         ]
 

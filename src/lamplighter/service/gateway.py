@@ -1,0 +1,100 @@
+"""The way out: requests built, signed and sent to the DCC's three services; answers verified before use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from lamplighter.kit import VerificationError
+from lamplighter.protocol import duis, gbcs
+from lamplighter.protocol.smki import Role
+from lamplighter.registry import Procedure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import httpx2
+
+    from lamplighter.kit import Eui64, ImageHash, Instant
+    from lamplighter.protocol.smki import Ring
+    from lamplighter.registry import Release
+
+_NON_DEVICE: Final = "/api/v1/serviceD"
+_SEND_COMMAND: Final = "/api/v1/serviceS"
+_TRANSFORM: Final = "/api/v1/serviceT"
+_HEADERS: Final = {"Content-Type": "application/xml"}
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Parties:
+    """Who we are, who the DCC is, and the keys with which the two know each other."""
+
+    supplier: Eui64
+    """Our own EUI-64, originator of every request."""
+    broker: Eui64
+    """The ACB: target of Non-Device requests, signer of responses."""
+    ring: Ring
+    """Our signing keys, and the certificates that we trust."""
+
+
+class Gateway:
+    """One Supplier's way to one DCC.
+
+    client  carries the base address, time-outs and TLS
+    clock   says what time it is, for the expiry of certificates
+    """
+
+    def __init__(self, parties: Parties, client: httpx2.Client, clock: Callable[[], Instant]) -> None:
+        self._parties = parties
+        self._client = client
+        self._clock = clock
+
+    def distribute(self, counter: int, release: Release, devices: Sequence[Eui64]) -> duis.Response:
+        """SRV 11.1 or 11.4, by the release's procedure; the DCC's synchronous answer."""
+        body = duis.UpdatePpmidFirmware if release.procedure is Procedure.ONE_STEP else duis.UpdateFirmware
+        return self._ask(
+            _NON_DEVICE, self._parties.broker, counter, body(release.image, release.version, tuple(devices))
+        )
+
+    def activate(
+        self, counter: int, device: Eui64, image_hash: ImageHash, execution: Instant | None = None
+    ) -> duis.Response:
+        """SRV 11.3 in its three moves: transform, correlate and sign, send.
+
+        Raises `VerificationError` "pre-command-..." and sends nothing where the pre-command says anything
+        but what was asked.
+        """
+        answer = self._ask(_TRANSFORM, device, counter, duis.ActivateFirmware(image_hash, execution))
+        match answer.body:
+            case duis.ResponseMessage(payload=duis.PreCommand(octets=octets)):
+                intent = gbcs.Activation(
+                    self._parties.supplier,
+                    device,
+                    counter,
+                    image_hash,
+                    gbcs.CANCELLED if execution == duis.CANCEL else execution,
+                )
+                signer = self._parties.ring.signer(self._parties.supplier, Role.SUPPLIER)
+                signed = gbcs.sign_pre_command(octets, intent, signer)
+            case _:
+                return answer
+        # The command keeps the counter of its request: it is the GBCS originator counter.
+        return self._ask(_SEND_COMMAND, device, counter, duis.SignedPreCommand(signed))
+
+    def _ask(self, path: str, target: Eui64, counter: int, body: duis.RequestBody) -> duis.Response:
+        parties = self._parties
+        request = duis.Request(duis.RequestId(parties.supplier, target, counter), body)
+        signer = parties.ring.signer(parties.supplier, Role.XML_SIGNING)
+        octets = duis.sign(duis.encode_request(request), signer)
+        reply = self._client.post(path, content=octets, headers=_HEADERS)
+        reply.raise_for_status()
+        answer = duis.open_acknowledgement(reply.content, parties.ring, now=self._clock(), dcc=parties.broker)
+        response = answer.message if isinstance(answer, duis.Opened) else answer
+        if response.request_id != request.id:
+            raise VerificationError("answer-to-another", str(request.id), str(response.request_id))
+        _log.info("request answered", request=str(request.id), path=path, code=response.code)
+        return response

@@ -1,0 +1,101 @@
+"""A Supplier, the DCC, a hub and two Devices, with keys, for the service tests."""
+
+from lamplighter.kit import Eui64, FirmwareVersion, ImageHash, Instant
+from lamplighter.kit.instant import from_iso
+from lamplighter.lab.pki import Pki
+from lamplighter.protocol import duis, gbcs
+from lamplighter.protocol.smki import Role, Use
+from lamplighter.registry import Device, DeviceStatus, DeviceType, Procedure, Release
+from lamplighter.service.gateway import Parties
+
+SUPPLIER = Eui64.parse("90-B3-D5-1F-30-01-00-00")
+BROKER = Eui64.parse("90-B3-D5-1F-30-00-00-02")
+HUB = Eui64.parse("00-DB-12-34-56-78-90-A2")
+PPMID = Eui64.parse("00-DB-12-34-56-78-90-A4")
+HCALCS = Eui64.parse("00-DB-12-34-56-78-90-A6")
+STRANGER = Eui64.parse("00-DB-12-34-56-78-90-FF")
+DEVICES = (HUB, PPMID, HCALCS)
+
+NOW = from_iso("2026-11-23T10:00:00Z")
+NEW = FirmwareVersion(0x00020000)
+HASH = ImageHash(b"\x07" * 32)
+
+PKI = Pki("service tests")
+PARTIES = Parties(SUPPLIER, BROKER, PKI.supplier(SUPPLIER, BROKER, DEVICES))
+DSP = PKI.acb(BROKER, [SUPPLIER], DEVICES).signer(BROKER, Role.ACB_XML_SIGNING)
+
+
+def clock():
+    return NOW
+
+
+def device(eui, kind):
+    return Device(eui, kind, HUB, 0x121D, 0x1111, FirmwareVersion(1), DeviceStatus.COMMISSIONED)
+
+
+PPMID_DEVICE = device(PPMID, DeviceType.PPMID)
+HCALCS_DEVICE = device(HCALCS, DeviceType.HCALCS)
+
+
+def release(procedure):
+    return Release(procedure, 0x121D, NEW, HASH, 0, 0xFFFF, b"image of " + procedure.value.encode())
+
+
+ONE_STEP, TWO_STEP = release(Procedure.ONE_STEP), release(Procedure.TWO_STEP)
+
+
+def alert(body, user=SUPPLIER, at=NOW, counter=1):
+    """An alert as the DSP sends it, unsigned."""
+    return duis.Response(None, duis.RequestId(BROKER, user, counter), "I0", at, body)
+
+
+def answer(request, code, payload=None):
+    """The synchronous answer to a request, unsigned."""
+    srv = {
+        duis.UpdateFirmware: "11.1",
+        duis.UpdatePpmidFirmware: "11.4",
+        duis.ActivateFirmware: "11.3",
+        duis.SignedPreCommand: "11.3",
+    }[type(request.body)]
+    return duis.Response(request.id, None, code, NOW, duis.ResponseMessage(srv, srv, payload))
+
+
+def by_dsp(response):
+    """The octets of a response, signed by the DSP."""
+    return duis.sign(duis.encode_response(response), DSP)
+
+
+def from_device(payload, eui, recipient=SUPPLIER, counter=1, signer=None):
+    """A Device's own message."""
+    date_time = bytes.fromhex("07DF0101FF000000008000FF") if isinstance(payload, gbcs.Cs06Response) else b""
+    message = gbcs.compose(payload, originator=eui, recipient=recipient, counter=counter, date_time=date_time)
+    return gbcs.sign(message, PKI.issued(signer or eui, None, Use.DIGITAL_SIGNATURE))
+
+
+def delivered(eui=PPMID, status=duis.TransferStatus.SUCCESS, version=NEW, at=NOW):
+    request = duis.RequestId(SUPPLIER, BROKER, 5)
+    code = "N60" if status is duis.TransferStatus.SUCCESS else "N61"
+    return alert(duis.DccAlert(code, duis.CspFirmwareDeliveryStatus(request, HUB, eui, version, at, status)))
+
+
+def transferred(eui=PPMID, response=duis.TransferResponse.FILE_TRANSFER_SUCCESS, version=NEW, at=NOW):
+    code = 0x8F8A if response is duis.TransferResponse.FILE_TRANSFER_SUCCESS else 0x8F89
+    transfer = duis.FirmwareTransferAlert(None, eui, version, response)
+    return alert(duis.DccAlert("N62", duis.CommsHubAlert(HUB, code, at, transfer)))
+
+
+def activated(eui=PPMID, version=NEW, result=duis.ActivationResult.SUCCESS, at=NOW):
+    upgrade = duis.PpmidFirmwareUpgradeAlert(version, result)
+    return alert(duis.DccAlert("N39", duis.PpmidAlert(eui, 0x8F8B, at, upgrade)))
+
+
+def receipt(eui=HCALCS, code=gbcs.AlertCode.IMAGE_VERIFIED, image_hash=HASH, signer=None, beside=None):
+    octets = from_device(gbcs.ReceiptAlert(code, Instant(NOW), image_hash), eui, signer=signer)
+    return alert(duis.DeviceAlert(beside or int(code), octets))
+
+
+def activation_response(result=gbcs.ActivationResult.SUCCESS, version=NEW, eui=HCALCS):
+    request = duis.RequestId(SUPPLIER, eui, 9)
+    octets = from_device(gbcs.Cs06Response(result, version), eui)
+    body = duis.ResponseMessage("11.3", "11.3", duis.GbcsPayload(octets))
+    return duis.Response(request, request.swapped, "I0", NOW, body)
