@@ -196,3 +196,13 @@ def test_an_explanation_of_a_forgery_says_that_it_failed():
 def test_an_explanation_without_keys_claims_nothing():
     """No keys: the verdicts are open, neither passed nor failed."""
     assert [None, None] == [verdict.passed for verdict in gbcs.explain(COMMAND).verdicts]
+
+
+def test_an_unknown_message_code_is_refused_where_it_stands():
+    """A message of another use case, wrapped: the error names the code's own offset."""
+    foreign = gbcs.encode_message(gbcs.pre_command(INTENT)._replace(code=0x0059, signature=b""))
+    wrapped = gbcs.mac.wrap(foreign, SECRET)
+    for octets in (foreign, wrapped):
+        with pytest.raises(DecodeError) as refusal:
+            gbcs.decode(octets)
+        assert octets[refusal.value.offset :][:2] == b"\x00\x59"

@@ -89,7 +89,7 @@ def dcc():
 
 @pytest.fixture
 def tick(store, dcc):
-    with Listener(dcc.application()) as listener, httpx2.Client(base_url=listener.url) as client:
+    with Listener(dcc.application()) as listener, httpx2.Client(base_url=listener.url + "/api/v1") as client:
         yield Reconciler(PARTIES, store, Gateway(PARTIES, client, clock), clock).tick
 
 
@@ -168,7 +168,8 @@ def test_a_refusal_is_recorded_with_its_code_and_not_repeated(store, dcc, tick, 
     """The DCC says no: the Device is refused, and the timeline says why."""
     dcc.reply = lambda request: by_dsp(answer(request, code))
     tick()
-    assert (State.REFUSED, [code]) == (state(store), details(store, PPMID, Fact.REFUSED))
+    [refusal] = [e.evidence for e in store.timeline(PPMID) if e.evidence.fact is Fact.REFUSED]
+    assert (State.REFUSED, code) == (state(store), refusal.message)
     assert (False, 1) == (tick(), len(dcc.requests))
 
 
@@ -180,7 +181,7 @@ def test_a_warning_refuses_only_the_devices_that_it_lists(store, dcc, tick):
     dcc.reply = lambda request: by_dsp(answer(request, "W110401", warning))
     tick()
     assert [State.REFUSED, State.ACCEPTED] == [update.state for update in store.updates()]
-    assert ["W110401 another request in progress"] == details(store, PPMID, Fact.REFUSED)
+    assert ["another request in progress"] == details(store, PPMID, Fact.REFUSED)
 
 
 @pytest.mark.usefixtures("ppmid")

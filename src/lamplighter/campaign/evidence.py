@@ -23,6 +23,7 @@ class Fact(Enum):
     IMAGE_VERIFIED = "8F72: the Device has verified the Supplier's signature"
     IMAGE_REJECTED = "8F1C: the Device has discarded the image"
     ACTIVATION_SENT = "the signed activation was handed to the DCC"
+    ACTIVATION_ACCEPTED = "the DCC accepted the activation, and sends it to the Device"
     ACTIVATION_REFUSED = "the DCC refused the activation"
     ACTIVATION_SCHEDULED = "the Device has accepted a future-dated activation"
     ACTIVATED = "the Device says that it has activated the image"

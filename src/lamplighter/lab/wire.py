@@ -72,7 +72,11 @@ class WanGbcs:
 
 @dataclass(frozen=True, slots=True)
 class ToUser:
-    """A signed DUIS message for a User's Receive Response service."""
+    """A signed DUIS message for a User's Receive Response service.
+
+    devices  the Devices that it is about: for the world's trace, and never sent
+    """
 
     user: Eui64
     octets: bytes
+    devices: tuple[Eui64, ...] = ()

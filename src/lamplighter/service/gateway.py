@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from lamplighter.protocol.smki import Ring
     from lamplighter.registry import Release
 
-_NON_DEVICE: Final = "/api/v1/serviceD"
-_SEND_COMMAND: Final = "/api/v1/serviceS"
-_TRANSFORM: Final = "/api/v1/serviceT"
+_NON_DEVICE: Final = "/serviceD"
+_SEND_COMMAND: Final = "/serviceS"
+_TRANSFORM: Final = "/serviceT"
 _HEADERS: Final = {"Content-Type": "application/xml"}
 
 _log = structlog.get_logger(__name__)
@@ -44,7 +44,7 @@ class Parties:
 class Gateway:
     """One Supplier's way to one DCC.
 
-    client  carries the base address, time-outs and TLS
+    client  carries the base address (`https://HOST/api/v1`), time-outs and TLS
     clock   says what time it is, for the expiry of certificates
     """
 

@@ -35,12 +35,22 @@ _log = structlog.get_logger(__name__)
 
 
 class Receiver:
-    """Verifies what is posted, stores it durably, then says so."""
+    """Verifies what is posted, stores it durably, then says so.
 
-    def __init__(self, parties: Parties, store: Store, clock: Callable[[], Instant]) -> None:
+    taken  called after each new message, from any thread: somebody may want to look at the inbox
+    """
+
+    def __init__(
+        self,
+        parties: Parties,
+        store: Store,
+        clock: Callable[[], Instant],
+        taken: Callable[[], object] = lambda: None,
+    ) -> None:
         self._parties = parties
         self._store = store
         self._clock = clock
+        self._taken = taken
         self.counts: Counter[str] = Counter()
         """How many messages were "taken", "repeated" and "refused"."""
 
@@ -52,12 +62,14 @@ class Receiver:
         try:
             octets = await _body(request)
             # Verification and the disk both block: neither may hold up the other connections.
-            taken = await run_in_threadpool(self.take, octets)
+            new = await run_in_threadpool(self.take, octets)
         except LamplighterError as refusal:
             self.counts["refused"] += 1
             _log.warning("message refused", reason=str(refusal))
             return PlainTextResponse(f"{refusal}\n", status_code=400)
-        self.counts["taken" if taken else "repeated"] += 1
+        self.counts["taken" if new else "repeated"] += 1
+        if new:
+            self._taken()
         return Response(status_code=204)
 
     def take(self, octets: bytes) -> bool:

@@ -122,7 +122,7 @@ class Reconciler:
         except (DecodeError, VerificationError) as cause:
             # An answer that cannot be believed: nothing further is sent under this request.
             _log.error("request given up", counter=request.counter, reason=str(cause))
-            evidence = self._outcome(request, _refused(request.kind), str(cause))
+            evidence = self._outcome(request, _refused(request.kind), _UNBELIEVABLE, str(cause))
             self._store.close_request(request.counter, _UNBELIEVABLE, evidence, self._clock())
             return
         self._store.close_request(
@@ -138,16 +138,17 @@ class Reconciler:
             case duis.ResponseMessage(payload=duis.FirmwareWarning() as warning):
                 for reason, device in _excluded(warning):
                     if device in request.devices:
-                        detail = f"{response.code} {reason}"
-                        refused = Evidence(Fact.REFUSED, self._clock(), "answer", detail)
+                        refused = Evidence(Fact.REFUSED, self._clock(), response.code, reason)
                         evidence[request.devices[device]] = [self._submitted(request), refused]
             case _:
                 pass
         return evidence
 
-    def _outcome(self, request: OpenRequest, fact: Fact, reason: str) -> dict[int, list[Evidence]]:
+    def _outcome(
+        self, request: OpenRequest, fact: Fact, message: str, detail: str = ""
+    ) -> dict[int, list[Evidence]]:
         sent = self._submitted(request)
-        answer = Evidence(fact, self._clock(), "answer", reason)
+        answer = Evidence(fact, self._clock(), message, detail)
         return {number: [sent, answer] for number in request.devices.values()}
 
     def _submitted(self, request: OpenRequest) -> Evidence:
@@ -161,7 +162,7 @@ def _refused(kind: Order) -> Fact:
 
 
 def _accepted(kind: Order) -> Fact:
-    return Fact.ACTIVATION_SENT if kind is Order.ACTIVATE_FIRMWARE else Fact.ACCEPTED
+    return Fact.ACTIVATION_ACCEPTED if kind is Order.ACTIVATE_FIRMWARE else Fact.ACCEPTED
 
 
 def _excluded(warning: duis.FirmwareWarning) -> Iterator[tuple[str, Eui64]]:

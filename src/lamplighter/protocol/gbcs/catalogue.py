@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lamplighter.protocol.gbcs.use_cases import Payload
 
 
-_CODE_OFFSET: Final = 31  # in a message without date-time
+_CODE_OFFSET: Final = 31  # in the DF... message, before the date-time is counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +92,14 @@ _BY_HEADER: Final = {kind.code << 8 | kind.cra.value: kind for kind in KINDS}
 _KNOWN: Final = ", ".join(f"{kind.code:04X}" for kind in KINDS if kind.cra is not Cra.RESPONSE)
 
 
-def kind_of(message: Message) -> Kind:
-    """The row of a message; a `DecodeError` where it is no message of a firmware update."""
+def kind_of(message: Message, base: int = 0) -> Kind:
+    """The row of a message that starts at `base`; a `DecodeError` where it is of no firmware update."""
     kind = _BY_HEADER.get(message.code << 8 | message.cra.value)
     if kind is None:
         raise DecodeError(
             "GBCS message",
             "message code",
-            _CODE_OFFSET,
+            base + _CODE_OFFSET + len(message.date_time),
             f"a use case of a firmware update ({_KNOWN})",
             f"{message.code:04X} {message.cra.name.lower()}",
         )

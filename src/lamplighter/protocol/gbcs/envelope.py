@@ -51,7 +51,7 @@ def _decode(octets: bytes) -> tuple[bytes, Kind, Message, Payload, bytes | None]
     inner, mac = macs.unwrap(octets) if octets[:1] == macs.WRAPPER else (octets, None)
     base = len(octets) - len(inner) - (0 if mac is None else len(mac))
     message = messages.read(Cursor("GBCS message", inner, base))
-    kind = kind_of(message)
+    kind = kind_of(message, base)
     tail = 0 if message.signature is None else 1 + len(message.signature)
     content_at = base + len(inner) - tail - len(message.content)
     payload = read_payload(kind, Cursor(kind.name, message.content, content_at))

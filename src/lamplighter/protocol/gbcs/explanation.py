@@ -83,7 +83,7 @@ def explain(octets: bytes, ring: KeyRing | None = None, broker: Eui64 | None = N
     message = messages.read(inner)
     content_at = next(i for i, f in enumerate(trace) if f.name == "content")
     body: list[Field] = []
-    kind = kind_of(message)
+    kind = kind_of(message, inner.base)
     read_payload(kind, TracingCursor(kind.name, message.content, trace[content_at].offset, body))
     trace[content_at : content_at + 1] = body
     trace.sort(key=lambda field: field.offset)

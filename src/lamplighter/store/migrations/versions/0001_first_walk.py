@@ -119,7 +119,7 @@ def upgrade() -> None:
         sa.Column("version", sa.BigInteger(), nullable=True),
         sa.Column("source", sa.Integer(), nullable=True),
         sa.CheckConstraint(
-            "fact IN ('SUBMITTED', 'REFUSED', 'ACCEPTED', 'AT_HUB', 'HUB_FAILED', 'ON_DEVICE', 'TRANSFER_FAILED', 'IMAGE_VERIFIED', 'IMAGE_REJECTED', 'ACTIVATION_SENT', 'ACTIVATION_REFUSED', 'ACTIVATION_SCHEDULED', 'ACTIVATED', 'ACTIVATION_FAILED')",
+            "fact IN ('SUBMITTED', 'REFUSED', 'ACCEPTED', 'AT_HUB', 'HUB_FAILED', 'ON_DEVICE', 'TRANSFER_FAILED', 'IMAGE_VERIFIED', 'IMAGE_REJECTED', 'ACTIVATION_SENT', 'ACTIVATION_ACCEPTED', 'ACTIVATION_REFUSED', 'ACTIVATION_SCHEDULED', 'ACTIVATED', 'ACTIVATION_FAILED')",
             name=op.f("ck_evidence_fact_is_known"),
         ),
         sa.ForeignKeyConstraint(

@@ -1,0 +1,216 @@
+"""The command line as a whole: help, exit codes, errors in one line, and quick start-up."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lamplighter import __version__
+from lamplighter.kit import DecodeError
+
+INSTALLED = Path(sys.executable).with_name("lamplighter")
+
+COMMANDS = {
+    "demo": (),
+    "image": ("inspect", "build", "sign", "seal", "verify", "extract", "compare"),
+    "keys": ("init", "import", "list"),
+    "message": ("decode",),
+}
+EVERY = [(group, *verb) for group, verbs in COMMANDS.items() for verb in ([(v,) for v in verbs] or [()])]
+
+
+def test_bare_call_shows_every_verb_group(run):
+    outcome = run()
+    assert outcome.code == 0
+    assert all(f"│ {group} " in outcome.out for group in COMMANDS)
+
+
+@pytest.mark.parametrize("command", EVERY, ids=" ".join)
+def test_every_command_has_help_that_fits_80_columns_and_offers_json(run, command):
+    outcome = run(*command, "--help")
+    assert outcome.code == 0
+    assert outcome.out.startswith(f"Usage: lamplighter {' '.join(command)}")
+    assert "--json" in outcome.out
+    assert max(map(len, outcome.out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("command", [c for c in EVERY if c != ("demo",)], ids=" ".join)
+def test_every_parameter_is_explained(run, command):
+    lines = run(*command, "--help").out.splitlines()
+    for line in lines:
+        if line.startswith("│") and ("--" in line[:8] or "*" in line[:4]):
+            assert "  " in line[6:].strip(" │"), f"no help beside: {line}"
+
+
+@pytest.mark.parametrize("group", [group for group, verbs in COMMANDS.items() if verbs])
+def test_every_verb_group_lists_its_verbs(run, group):
+    outcome = run(group)
+    assert outcome.code == 0
+    assert all(f"│ {verb} " in outcome.out for verb in COMMANDS[group])
+
+
+def test_version_is_the_packages_own(run):
+    assert run("--version").out == f"{__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("imag",), 'Unknown command "imag"'),
+        (("image", "inspect"), "FILE"),
+        (("image", "inspect", "x.ota", "--colour"), "--colour"),
+        (("image", "inspect", "/nowhere/x.ota"), "cannot read /nowhere/x.ota: No such file or directory"),
+        (("image", "verify", "x.ota", "--hash", "12"), "expected 64 hex digits, found '12'"),
+        (("keys", "list", "/nowhere"), "there is no key directory /nowhere"),
+        (("image", "inspect", "--srv", "11.2", "x.ota"), "11.2"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_a_wrong_command_line_is_one_line_on_stderr_and_exit_code_2(run, arguments, named):
+    outcome = run(*arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert named in outcome.err
+    assert outcome.err.count("\n") == 1
+    as_json = run(*arguments, "--json")
+    assert as_json.code == 2
+    assert as_json.error["kind"] == "usage"
+    assert named in as_json.error["message"]
+
+
+def test_a_refused_input_names_file_structure_field_offset_expected_and_found(run, built):
+    octets = bytearray(built.read_bytes())
+    octets[6] = 61
+    built.write_bytes(octets)
+    outcome = run("image", "inspect", built)
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err == (
+        f"lamplighter: {built}: OTA Upgrade Image: header length at 6: expected 0x003C, found 0x003D\n"
+    )
+    assert run("--json", "image", "inspect", built).error == {
+        "kind": "decode",
+        "what": "OTA Upgrade Image",
+        "field": "header length",
+        "offset": 6,
+        "expected": "0x003C",
+        "found": "0x003D",
+        "file": str(built),
+        "message": f"{built}: OTA Upgrade Image: header length at 6: expected 0x003C, found 0x003D",
+    }
+
+
+def test_a_bug_is_one_line_too(run, built, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("a slip")
+
+    monkeypatch.setattr("lamplighter.protocol.image.decode", broken)
+    outcome = run("image", "inspect", built)
+    assert outcome.code == 1
+    assert outcome.err.startswith(
+        "lamplighter: this is a bug in lamplighter, please report it: ZeroDivisionError"
+    )
+    assert outcome.err.count("\n") == 1
+    assert "kind" in run("image", "inspect", built, "--json").error
+
+
+def test_a_bug_shows_its_traceback_where_asked(run, built, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("a slip")
+
+    monkeypatch.setattr("lamplighter.protocol.image.decode", broken)
+    monkeypatch.setenv("LAMPLIGHTER_TRACEBACK", "1")
+    assert "Traceback" in run("image", "inspect", built).err
+
+
+def test_interruption_has_the_shells_exit_code(run, built, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lamplighter.protocol.image.decode", interrupted)
+    assert run("image", "inspect", built).code == 130
+
+
+def test_nothing_in_a_file_can_steer_the_terminal(run, built, tmp_path):
+    hostile = bytearray(built.read_bytes())
+    hostile[20:52] = b"\x1b]0;pwned\x07\x1b[31m[red]x[/red]".ljust(32, b"\xff")
+    path = tmp_path / "hostile.ota"
+    path.write_bytes(hostile)
+    outcome = run("image", "inspect", path)
+    assert outcome.code == 0
+    assert "\x1b" not in outcome.out
+    assert "\x07" not in outcome.out
+    assert "[red]" in outcome.out
+
+
+def test_refusals_are_pickled_with_their_notes_for_nobody_but_keep_their_parts():
+    refusal = DecodeError("a", "b", 1, "c", "d")
+    refusal.add_note("file")
+    assert str(refusal) == "a: b at 1: expected c, found d"
+
+
+def test_the_installed_script_is_the_same_program(built):
+    done = subprocess.run(
+        [INSTALLED, "image", "inspect", built, "--json"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert '"file_version": "00000002"' in done.stdout
+
+
+def test_a_reader_that_goes_away_is_no_traceback(built):
+    script = f"'{INSTALLED}' image inspect '{built}' | true"
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+
+
+def test_a_full_disk_is_one_line(built):
+    done = subprocess.run(
+        ["sh", "-c", f"'{INSTALLED}' image inspect '{built}' > /dev/full"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == "lamplighter: [Errno 28] No space left on device\n"
+
+
+def test_a_terminal_without_unicode_still_gets_its_answer(built):
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [INSTALLED, "image", "inspect", built], capture_output=True, text=True, env=environment, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\u2713  layout" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["line\nbreak.ota", "esc\x1b[31m.ota", "not-utf8-\udcff.ota"], ids=ascii)
+def test_no_file_name_can_steer_the_terminal(run, built, tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(built.read_bytes())
+    missing = path.with_name(f"missing-{name}")
+    for outcome in (run("image", "inspect", path), run("image", "inspect", missing)):
+        assert "\x1b" not in outcome.out + outcome.err
+        assert outcome.err.count("\n") <= 1
+    assert run("image", "inspect", path, "--json").facts["file"].startswith(str(tmp_path))
+
+
+def test_help_is_quick():
+    environment = os.environ | {"COLUMNS": "80"}
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        subprocess.run([INSTALLED, "--help"], capture_output=True, env=environment, check=True)
+        seconds.append(time.perf_counter() - start)
+    # The best of three: the others tell about the neighbours on this machine.
+    assert min(seconds) < 0.5
+
+
+def test_help_imports_no_protocol_and_no_verb():
+    script = (
+        "import sys; from lamplighter.cli import main; main(['--help']);"
+        "late = ('lamplighter.protocol', 'lamplighter.cli.', 'lxml');"
+        "print([name for name in sys.modules if name.startswith(late)])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

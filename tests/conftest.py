@@ -1,0 +1,113 @@
+"""Fixtures for every room: the reference data beside the project, npm packages, and the DCC's test keys."""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from lamplighter.protocol.smki import PrivateKey, Ring, decode_certificate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+# Two entries of the DCC's keystore have a NULL where RFC 5758 section 3.2 has nothing, and cannot be read.
+MALFORMED = {"mdr-ka", "mdr-ds"}
+
+
+def _script(name: str):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_npm = _script("npm_package")
+
+
+@cache
+def _package(name: str, version: str) -> Path | str:
+    try:
+        return _npm.npm_package(name, version)
+    except _npm.UnavailableError as reason:
+        return str(reason)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The reference data `../shared`, which is no part of the project."""
+    if not SHARED.is_dir():
+        pytest.skip("the reference data ../shared is not beside the project")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def npm_package() -> Callable[[str, str], Path]:
+    """(name, version) -> the folder of a pinned npm package, fetched on first use."""
+
+    def fetch(name: str, version: str) -> Path:
+        package = _package(name, version)
+        if isinstance(package, str):
+            pytest.skip(package)
+        return package
+
+    return fetch
+
+
+@pytest.fixture(scope="session")
+def keystore_json(npm_package) -> Path:
+    """The DCC's published test keystore."""
+    return npm_package("@smartdcc/dccboxed-keystore", "0.4.2") / "keystore.json"
+
+
+@pytest.fixture(scope="session")
+def keystore(keystore_json, shared) -> Ring:
+    """The DCC's test keystore, and the certificates of the test Devices in the vectors."""
+    entries = [
+        entry
+        for uses in json.loads(keystore_json.read_text()).values()
+        for serials in uses.values()
+        for entry in serials.values()
+        if entry["name"] not in MALFORMED
+    ]
+    keys = [
+        PrivateKey(
+            decode_certificate(entry["certificate"].encode()),
+            load_pem_private_key(entry["privateKey"].encode(), None),
+        )
+        for entry in entries
+    ]
+    devices = sorted((shared / "vectors" / "devices").glob("*.pem"))
+    return Ring([decode_certificate(path.read_bytes()) for path in devices], keys)
+
+
+@pytest.fixture(scope="session")
+def templates(npm_package) -> Path:
+    """The DCC's sample requests."""
+    return npm_package("@smartdcc/duis-templates", "0.7.0") / "templates"
+
+
+@pytest.fixture(scope="session")
+def published_requests(templates) -> dict[str, Path]:
+    """The sample requests that carry an image, by service request."""
+    return {
+        "11.1": templates / "11.1_UPDATE_FIRMWARE_REQUEST_DUIS.XML",
+        "11.4": templates / "11.4_UPDATE_PPMID_FIRMWARE_REQUEST_DUIS.XML",
+    }
+
+
+@pytest.fixture(scope="session")
+def published_images(published_requests) -> dict[str, bytes]:
+    """The images in them, by service request."""
+    texts = {srv: path.read_text() for srv, path in published_requests.items()}
+    images = {srv: re.search(r"FirmwareImage>([^<]*)<", text)[1] for srv, text in texts.items()}
+    return {srv: base64.b64decode(image) for srv, image in images.items()}

@@ -1,0 +1,205 @@
+"""The lab over real HTTP: a User posts requests and has its messages posted back."""
+
+from __future__ import annotations
+
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import httpx2
+import pytest
+
+from lamplighter.lab.dcc import Reason, Requested
+from lamplighter.lab.homes import SUPPLIER
+from lamplighter.lab.server import MEDIA_TYPE, LabServer, Settings
+from lamplighter.protocol import duis
+from lamplighter.protocol import image as images
+
+from .user import NEW, a_lab, hcalcs_image, heard, ppmid_image, signed_request
+
+PATIENCE = 20  # seconds until a test that hangs has failed
+EAGER = Settings(retry_first_seconds=0.01, retry_most_seconds=0.02, patience_seconds=0.2)
+
+
+class Receiver:
+    """A Receive Response service with an answer for each delivery; 204 once they are used up."""
+
+    def __init__(self, *answers: int, port: int = 0) -> None:
+        answers_left = list(answers)
+        self.taken: queue.Queue[bytes] = queue.Queue()
+        self.tries = 0
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                octets = self.rfile.read(int(self.headers["content-length"]))
+                outer.tries += 1
+                status = answers_left.pop(0) if answers_left else 204
+                if status == 204 and self.headers["content-type"] == MEDIA_TYPE:
+                    outer.taken.put(octets)
+                self.send_response(status)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.port = self._server.server_port
+        self.url = f"http://127.0.0.1:{self.port}/"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def next(self, user):
+        return user.open(self.taken.get(timeout=PATIENCE))
+
+
+@contextmanager
+def served(*answers: int, settings: Settings = EAGER):
+    lab, user = a_lab()
+    with Receiver(*answers) as receiver, LabServer(lab.world, {SUPPLIER: receiver.url}, settings) as server:
+        with httpx2.Client(timeout=PATIENCE) as client:
+            yield lab, user, receiver, server, client
+
+
+def post(client, server, service, octets, media_type=MEDIA_TYPE):
+    return client.post(f"{server.url}/{service}", content=octets, headers={"content-type": media_type})
+
+
+def ask(client, server, user, service, body, id_=None):
+    octets = signed_request(user.ring, duis.Request(id_ or user.next_id(), body))
+    reply = post(client, server, service, octets)
+    assert (reply.status_code, reply.headers["content-type"]) == (200, MEDIA_TYPE)
+    return user.open(reply.content)
+
+
+def update_ppmid(client, server, user, lab):
+    image = ppmid_image(lab)
+    lab.publish(image)
+    body = duis.UpdatePpmidFirmware(images.encode(image), NEW, (lab.homes[0].ppmid,))
+    return ask(client, server, user, "serviceD", body)
+
+
+def test_a_ppmid_is_updated_over_http():
+    with served() as (lab, user, receiver, server, client):
+        assert update_ppmid(client, server, user, lab).code == "I99"
+        assert [heard([receiver.next(user)])[0] for _ in range(3)] == ["N60", "N62", "N39"]
+
+
+def test_an_hcalcs_is_updated_and_activated_over_http():
+    with served() as (lab, user, receiver, server, client):
+        image = hcalcs_image(lab)
+        lab.publish(image)
+        device = lab.homes[0].hcalcs
+        body = duis.UpdateFirmware(images.encode(user.signed_image(image)), NEW, (device,))
+        assert ask(client, server, user, "serviceD", body).code == "I99"
+        assert [heard([receiver.next(user)])[0] for _ in range(3)] == ["N60", "N62", "8F72"]
+        id_ = user.next_id(device)
+        user.ask = lambda _, body, id_: ask(client, server, user, "serviceT", body, id_)
+        signed = user.signed_pre_command(id_, image.hash)
+        assert ask(client, server, user, "serviceS", duis.SignedPreCommand(signed), id_).code == "I99"
+        assert receiver.next(user).request_id == id_
+
+
+def test_a_message_is_delivered_until_it_is_taken():
+    with served(500, 503, 302) as (lab, user, receiver, server, client):
+        update_ppmid(client, server, user, lab)
+        assert [heard([receiver.next(user)])[0] for _ in range(3)] == ["N60", "N62", "N39"]
+        assert receiver.tries == 6
+
+
+def test_a_user_that_is_away_gets_its_messages_when_it_is_back():
+    lab, user = a_lab()
+    with Receiver() as away:
+        port, url = away.port, away.url
+    with LabServer(lab.world, {SUPPLIER: url}, EAGER) as server, httpx2.Client() as client:
+        update_ppmid(client, server, user, lab)
+        with Receiver(port=port) as back:
+            assert [heard([back.next(user)])[0] for _ in range(3)] == ["N60", "N62", "N39"]
+
+
+def test_a_refused_message_is_not_sent_again():
+    with served(400) as (lab, user, receiver, server, client):
+        update_ppmid(client, server, user, lab)
+        assert [heard([receiver.next(user)])[0] for _ in range(2)] == ["N62", "N39"]
+        assert server.refused == 1
+
+
+def test_time_at_a_scaled_speed_brings_the_same_messages():
+    scaled = Settings(speed=2_000.0, retry_first_seconds=0.01)
+    with served(settings=scaled) as (lab, user, receiver, server, client):
+        update_ppmid(client, server, user, lab)
+        assert [heard([receiver.next(user)])[0] for _ in range(3)] == ["N60", "N62", "N39"]
+
+
+def test_a_forged_request_is_answered_and_refused():
+    with served() as (lab, user, _, server, client):
+        request = duis.Request(user.next_id(), duis.ReadInventory(lab.homes[0].ppmid))
+        octets = signed_request(user.ring, request).replace(
+            str(lab.homes[0].ppmid).encode(), str(lab.homes[0].hub).encode()
+        )
+        reply = post(client, server, "serviceD", octets)
+        assert user.open(reply.content).code == "E1"
+        (requested,) = (r.event for r in lab.world.events if isinstance(r.event, Requested))
+        assert requested.refusal.reason is Reason.NOT_AUTHENTIC
+
+
+@pytest.mark.parametrize(
+    ("service", "octets", "media_type", "status"),
+    [
+        ("serviceD", b"not XML", MEDIA_TYPE, 400),
+        ("serviceD", b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', MEDIA_TYPE, 400),
+        ("serviceX", b"<a/>", MEDIA_TYPE, 404),
+        ("serviceD", b"<a/>", "text/plain", 415),
+        ("serviceD", bytes(2_000), MEDIA_TYPE, 413),
+    ],
+)
+def test_what_is_no_request_is_refused_by_http(service, octets, media_type, status):
+    small = Settings(max_body_octets=1_000)
+    with served(settings=small) as (_, _, _, server, client):
+        assert post(client, server, service, octets, media_type).status_code == status
+
+
+def test_nothing_but_post_is_served():
+    with served() as (_, _, _, server, client):
+        assert client.get(f"{server.url}/serviceD").status_code == 405
+
+
+def test_two_labs_listen_on_ports_of_their_own():
+    with served() as (*_, one, _), served() as (*_, other, _):
+        assert one.url != other.url
+
+
+PROCESS = """
+import sys
+from lamplighter.lab.homes import build_world
+from lamplighter.lab.server import LabServer
+server = LabServer(build_world("process").world, {})
+print(server.url, flush=True)
+server.run()
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_process_of_its_own_ends_when_it_is_told_to(how):
+    command = [sys.executable, "-c", PROCESS]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        url = process.stdout.readline().strip()
+        with httpx2.Client() as client:
+            reply = client.post(f"{url}/serviceD", content=b"<a/>", headers={"content-type": MEDIA_TYPE})
+            assert reply.status_code == 400
+            process.send_signal(how)
+            process.communicate(timeout=PATIENCE)
+    assert process.returncode in {0, -how}
