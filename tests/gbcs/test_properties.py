@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lamplighter.kit import Cursor, DecodeError, Eui64, FirmwareVersion, ImageHash, UsageError
-from lamplighter.kit.instant import from_iso, from_zigbee
+from lamplighter.kit.instant import Instant, from_iso, from_zigbee
 from lamplighter.protocol import gbcs
 from lamplighter.protocol.gbcs import der
 
@@ -107,6 +107,18 @@ def test_an_explanation_is_the_message_in_other_words(message):
     """Every octet of any message stands in exactly one field of its explanation."""
     octets = gbcs.encode(message)
     assert octets == b"".join(line.field.octets for line in gbcs.explain(octets).lines)
+
+
+@given(whole_seconds.map(Instant))
+def test_a_cosem_date_time_keeps_whole_seconds(instant):
+    """To 12 octets and back."""
+    assert instant == gbcs.CosemDateTime.of(instant).instant
+
+
+@given(st.binary(min_size=12, max_size=12))
+def test_any_cosem_date_time_is_an_instant_or_not_specified(octets):
+    """Wildcards, and dates that do not exist, are None and never an exception."""
+    assert isinstance(gbcs.CosemDateTime(octets).instant, int | None)
 
 
 @given(st.integers(0, 2**70))

@@ -22,7 +22,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from lamplighter.kit import DecodeError, Instant, VerificationError
+from lamplighter.kit import DecodeError, Instant, UsageError, VerificationError
 from lamplighter.kit.instant import SECOND
 from lamplighter.lab.dcc import Service
 
@@ -40,6 +40,7 @@ BASE_PATH: Final = "/api/v1"  # as the DCC's own test system has it
 MEDIA_TYPE: Final = "application/xml"
 
 _SLICE_SECONDS: Final = 0.01  # how long the clock may be driven before requests get their turn
+_START_SECONDS: Final = 0.1  # between two looks at a thread that is starting
 _SLICE_STEPS: Final = 32  # steps between two looks at the real clock
 
 log = structlog.get_logger()
@@ -119,7 +120,9 @@ class LabServer:
     def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self.run, name="lab-server", daemon=True)
         self._thread.start()
-        self._ready.wait()
+        while not self._ready.wait(_START_SECONDS):
+            if not self._thread.is_alive():
+                raise UsageError("the lab's server did not start; its thread says why")
         return self
 
     def __exit__(
@@ -144,6 +147,7 @@ class LabServer:
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         async with httpx2.AsyncClient(timeout=self._settings.delivery_timeout_seconds) as client:
             tasks = [asyncio.create_task(self._drive())]
+            tasks[0].add_done_callback(self._stood_still)
             for user, url in self._receivers.items():
                 self._queues[user] = asyncio.Queue()
                 tasks.append(asyncio.create_task(self._deliver(client, user, url)))
@@ -154,6 +158,12 @@ class LabServer:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _stood_still(self, drive: asyncio.Task[None]) -> None:
+        """A world whose clock has failed is of no use to anybody."""
+        if not drive.cancelled() and (error := drive.exception()) is not None:
+            log.error("lab.clock-failed", exc_info=error)
+            self._server.should_exit = True
 
     async def _answer(self, request: Request) -> Response:
         try:

@@ -13,7 +13,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from lamplighter.kit import Chart, DecodeError, Instant, Step, VerificationError
-from lamplighter.kit.instant import SECOND, to_datetime
+from lamplighter.kit.instant import SECOND
 from lamplighter.lab.devices.flash import Flash, Order, Pending
 from lamplighter.lab.wire import Cluster, HanFrame
 from lamplighter.protocol import gbcs, zigbee
@@ -348,7 +348,7 @@ class Device(ABC):
 
     def _answer(self, payload: gbcs.Payload, party: Eui64, counter: int, now: Instant) -> None:
         """A signed response to the command of this counter."""
-        self._sign(payload, party, counter, _cosem(now))
+        self._sign(payload, party, counter, gbcs.CosemDateTime.of(now).octets)
 
     def _alert(self, payload: gbcs.Payload, party: Eui64) -> None:
         """A signed alert under the next counter, which is used up before it is said."""
@@ -377,10 +377,3 @@ class Device(ABC):
     def _running(self) -> FirmwareVersion:
         assert self.version is not None  # only a Device that runs speaks
         return self.version
-
-
-def _cosem(now: Instant) -> bytes:
-    """The header's date-time: whole seconds; day of week, deviation and status not specified."""
-    at = to_datetime(now)
-    date = at.year.to_bytes(2, "big") + bytes((at.month, at.day, 0xFF))
-    return date + bytes((at.hour, at.minute, at.second, 0x00, 0x80, 0x00, 0xFF))

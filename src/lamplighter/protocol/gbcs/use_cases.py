@@ -16,7 +16,14 @@ from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from lamplighter.kit import DecodeError, Eui64, FirmwareVersion, ImageHash, UsageError
-from lamplighter.kit.instant import Instant, from_generalized, from_iso, from_zigbee, to_zigbee
+from lamplighter.kit.instant import (
+    Instant,
+    from_generalized,
+    from_iso,
+    from_zigbee,
+    to_datetime,
+    to_zigbee,
+)
 from lamplighter.protocol.gbcs import der
 from lamplighter.protocol.gbcs.message import COUNTER_MAX
 
@@ -130,6 +137,13 @@ class CosemDateTime:
     """A COSEM date-time as it came: 12 octets in which any part may be "not specified"."""
 
     octets: bytes
+
+    @classmethod
+    def of(cls, instant: Instant) -> CosemDateTime:
+        """Whole seconds; day of week, deviation and status not specified."""
+        at = to_datetime(instant)
+        date = at.year.to_bytes(2, "big") + bytes((at.month, at.day, 0xFF))
+        return cls(date + bytes((at.hour, at.minute, at.second, 0x00, 0x80, 0x00, 0xFF)))
 
     @property
     def instant(self) -> Instant | None:
