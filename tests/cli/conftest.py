@@ -7,6 +7,7 @@ import json
 from typing import NamedTuple
 
 import pytest
+import structlog
 
 from lamplighter.cli import main
 
@@ -25,6 +26,13 @@ class Outcome(NamedTuple):
     @property
     def error(self):
         return json.loads(self.err)["error"]
+
+
+@pytest.fixture(autouse=True)
+def _own_logs():
+    """What a command does to the log ends with its test."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

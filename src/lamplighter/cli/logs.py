@@ -12,5 +12,5 @@ def quiet_logs(level: int = logging.ERROR) -> None:
     """Send what is at least this grave to stderr, and nothing to stdout, which is for results."""
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # whatever stderr is by then
     )

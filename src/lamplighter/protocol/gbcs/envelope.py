@@ -52,8 +52,7 @@ def _decode(octets: bytes) -> tuple[bytes, Kind, Message, Payload, bytes | None]
     base = len(octets) - len(inner) - (0 if mac is None else len(mac))
     message = messages.read(Cursor("GBCS message", inner, base))
     kind = kind_of(message, base)
-    tail = 0 if message.signature is None else 1 + len(message.signature)
-    content_at = base + len(inner) - tail - len(message.content)
+    content_at = base + messages.content_offset(message, len(inner))
     payload = read_payload(kind, Cursor(kind.name, message.content, content_at))
     return inner, kind, message, payload, mac
 

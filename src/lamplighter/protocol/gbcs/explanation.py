@@ -81,13 +81,12 @@ def explain(octets: bytes, ring: KeyRing | None = None, broker: Eui64 | None = N
         assert isinstance(inner_cursor, TracingCursor)
         inner, inner_octets = inner_cursor, macs.unwrap(octets)[0]
     message = messages.read(inner)
-    content_at = next(i for i, f in enumerate(trace) if f.name == "content")
-    body: list[Field] = []
     kind = kind_of(message, inner.base)
-    read_payload(kind, TracingCursor(kind.name, message.content, trace[content_at].offset, body))
-    trace[content_at : content_at + 1] = body
-    trace.sort(key=lambda field: field.offset)
-    lines = tuple(Line(field, _meaning(field, kind, message)) for field in trace)
+    content_at = inner.base + messages.content_offset(message, len(inner_octets))
+    fields = [field for field in trace if field.name != "content"]
+    read_payload(kind, TracingCursor(kind.name, message.content, content_at, fields))
+    fields.sort(key=lambda field: field.offset)
+    lines = tuple(Line(field, _meaning(field, kind, message)) for field in fields)
     return Explanation(kind.name, lines, _verdicts(kind, message, inner_octets, mac, ring, broker))
 
 

@@ -106,6 +106,12 @@ def encode(message: Message) -> bytes:
     return bytes((TAG,)) + encode_signed(message) + tail
 
 
+def content_offset(message: Message, size: int) -> int:
+    """Where the content starts in the DF... message, which has `size` octets."""
+    tail = 0 if message.signature is None else 1 + len(message.signature)
+    return size - tail - len(message.content)
+
+
 def read(cursor: Cursor) -> Message:
     """Decode the message that fills the cursor to its end."""
     cursor.one_of(_TAGS, "tag")
