@@ -107,6 +107,8 @@ def decode_certificate(octets: bytes) -> Certificate:
         public_key.curve, ec.SECP256R1
     ):
         raise DecodeError(_WHAT, "public key", 0, "P-256", type(public_key).__name__)
+    if serial <= 0:
+        raise DecodeError(_WHAT, "serial number", 0, "a positive number", str(serial))
     holder, role = _holder(subject, extensions)
     return Certificate(
         der,

@@ -1,0 +1,121 @@
+# Every target sets up what it needs, and no more:
+#   make demo     two Devices from image to proven     (run-time dependencies)
+#   make test     the tests                            (and the test group)
+#   make check    lint, format, types, import rules    (and the check group)
+#   make bench    ratios against bare primitives       (as for test)
+#   make fuzz     each decoder for FUZZ_SECONDS        (and atheris)
+#   make docs     write the generated pages anew       (run-time dependencies)
+#   make lock     write requirements/ anew             (uv; ARGS=--upgrade takes newer versions)
+#   make clean
+# PYTHON=/path/to/python3.12 chooses the interpreter of a new environment ("make clean" first where one exists).
+# ARGS="..." is handed on to demo, test and bench.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
+PYTEST_WORKERS ?= auto
+FUZZ_SECONDS ?= 20
+FETCH_SECONDS ?= 30
+ARGS ?=
+
+# An environment whose Python has gone, or that was copied from another folder, is dead: begin again.
+$(shell test ! -e $(VENV) || { $(BIN)/python -c '' && grep -qF '$(CURDIR)/$(VENV)' $(BIN)/activate; } 2>/dev/null \
+    || rm -rf $(VENV))
+
+PPMID_PACKAGE := @smartdcc/duis-templates 0.7.0
+PPMID_TEMPLATE := templates/11.4_*.XML
+
+.PHONY: help demo test check format bench fuzz docs lock clean
+
+help:
+	@sed -n '2,12s/^# \{0,1\}//p' Makefile
+
+demo: $(READY)-run
+	@image=""; \
+	if command -v npm >/dev/null 2>&1 \
+	    && package=$$(timeout $(FETCH_SECONDS) $(BIN)/python scripts/npm_package.py $(PPMID_PACKAGE)); then \
+	    for found in "$$package"/$(PPMID_TEMPLATE); do test -f "$$found" && image=$$found; done; \
+	fi; \
+	if test -n "$$image"; then set -- --ppmid-image "$$image"; \
+	else echo "demo: the published PPMID image is not at hand; the demo builds one"; set --; fi; \
+	exec $(BIN)/lamplighter demo "$$@" $(ARGS)
+
+test: $(READY)-test
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) $(ARGS)
+
+check: $(READY)-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)-dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(READY)-test
+	$(BIN)/python -m bench $(ARGS)
+
+fuzz: $(READY)-fuzz
+	$(BIN)/python -m fuzz --seconds $(FUZZ_SECONDS)
+
+docs: $(READY)-run
+	$(BIN)/python scripts/cli_reference.py
+	$(BIN)/python scripts/codes.py
+	$(BIN)/python scripts/diagrams.py
+
+clean:
+	rm -rf $(VENV) .cache build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache \
+	    bench/results fuzz/findings
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- set-up: an environment, then layers, each marked by a file newer than what it was made from
+
+$(VENV)/pyvenv.cfg:
+	@PYTHON="$(PYTHON)" sh scripts/make_venv.sh $(VENV)
+
+$(READY)-run: requirements/run.txt pyproject.toml src/lamplighter/__init__.py | $(VENV)/pyvenv.cfg
+	@echo "set-up: run-time dependencies"
+	@$(PIP) install --require-hashes -r requirements/run.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(READY)-test: requirements/test.txt $(READY)-run
+	@echo "set-up: test dependencies"
+	@$(PIP) install --require-hashes -r requirements/test.txt
+	@touch $@
+
+$(READY)-dev: requirements/dev.txt $(READY)-test
+	@echo "set-up: lint and type checkers"
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(READY)-fuzz: requirements/fuzz.txt $(READY)-run
+	@echo "set-up: atheris"
+	@$(PIP) install --require-hashes -r requirements/fuzz.txt || { \
+	    echo "fuzz: atheris has no wheel for this Python and could not be built (it needs clang)."; \
+	    echo "fuzz: its corpus still runs without it, in 'make test'. PYTHON=python3.11 make clean fuzz may help."; \
+	    exit 1; }
+	@touch $@
+
+# --- locks: dev.txt holds everything; the others take their versions from it, so that the layers agree
+
+UV ?= $(VENV)/lock/bin/uv
+COMPILE := pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+    pyproject.toml $(ARGS)
+
+$(VENV)/lock/bin/uv: | $(VENV)/pyvenv.cfg
+	@$(BIN)/python -m venv $(VENV)/lock
+	@$(VENV)/lock/bin/python -m pip --quiet --disable-pip-version-check install uv
+
+lock: $(UV)
+	$(UV) $(COMPILE) --group dev -o requirements/dev.txt
+	$(UV) $(COMPILE) --group build --constraint requirements/dev.txt -o requirements/run.txt
+	$(UV) $(COMPILE) --group build --group test --constraint requirements/dev.txt -o requirements/test.txt
+	$(UV) $(COMPILE) --group build --group fuzz --constraint requirements/dev.txt -o requirements/fuzz.txt

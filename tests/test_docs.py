@@ -1,0 +1,129 @@
+"""The documentation is tested: generated pages are current, links resolve, and commands exist."""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lamplighter.protocol import gbcs
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+ADRS = sorted((DOCS / "adr").glob("[0-9]*.md"))
+
+KEPT = ("src", "tests", "docs", "bench", "fuzz", "scripts", "requirements", ".ci")
+FILES = sorted(
+    path
+    for path in [
+        *(p for p in ROOT.iterdir() if p.is_file()),
+        *(p for k in KEPT for p in (ROOT / k).rglob("*")),
+    ]
+    if path.is_file() and not {"__pycache__", "corpus", "findings", "results"} & set(path.parts)
+)
+
+# What our files may point at: names of specifications and licences, never where a package is fetched from.
+HOSTS = {"www.w3.org", "semver.org", "www.apache.org", "www.dccinterface.co.uk", "dccinterface.co.uk"}
+HOSTS |= {"127.0.0.1"}
+ADR_LINES_MAX = 60
+
+
+def script(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def relative(path):
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_every_link_leads_to_a_file(page):
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
+    broken = [target for target in targets if not (page.parent / target).exists()]
+    assert not broken
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_every_make_command_is_a_target(page):
+    named = re.findall(r"(?m)(?:^    |`)make ((?:[a-z]+ ?)+)", page.read_text())
+    targets = set(re.findall(r"(?m)^([a-z]+):", (ROOT / "Makefile").read_text()))
+    assert set() == {target for words in named for target in words.split()} - targets
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=relative)
+def test_the_readme_leads_to_every_page(page):
+    assert f"(docs/{page.name})" in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["cli_reference", "codes", "diagrams"])
+def test_a_generated_page_is_current(name):
+    generator = script(name)
+    assert generator.page() == generator.PAGE.read_text(), "run `make docs`"
+
+
+def tutorial_blocks():
+    """(commands, lines that they must print) of each console block, in order."""
+    for block in re.findall(r"(?ms)^```console\n(.*?)^```$", (DOCS / "tutorial.md").read_text()):
+        lines = re.sub(r"\\\n\s*", "", block).splitlines()
+        commands = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+        yield (
+            commands,
+            [line for line in lines if not line.startswith("$ ") and line.strip() not in {"", "..."}],
+        )
+
+
+def test_the_tutorial_does_what_it_says(tmp_path):
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "COLUMNS": "110",
+    }
+    for commands, promised in tutorial_blocks():
+        done = subprocess.run(
+            ["sh", "-ec", "\n".join(commands)],
+            cwd=tmp_path,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        printed = " ".join((done.stdout + done.stderr).split())
+        missing = [line for line in promised if " ".join(line.split()) not in printed]
+        assert not missing, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("adr", ADRS, ids=relative)
+def test_a_decision_is_listed_fits_a_page_and_says_what_it_costs(adr):
+    text = adr.read_text()
+    assert f"({adr.name})" in (DOCS / "adr" / "README.md").read_text()
+    assert len(text.splitlines()) <= ADR_LINES_MAX
+    assert "**What it costs.**" in text
+
+
+@pytest.mark.parametrize("code", gbcs.AlertCode, ids=lambda code: f"{code:04X}")
+def test_every_alert_code_is_in_the_glossary(code):
+    assert f"{code:04X}" in (DOCS / "glossary.md").read_text()
+
+
+def test_no_file_names_a_package_index_or_a_machine_path():
+    found = []
+    for path in FILES:
+        text = path.read_text(errors="replace")
+        hits = set(re.findall(r"https?://([\w-]+(?:\.[\w-]+)+)", text)) - HOSTS
+        hits |= set(re.findall(r"(?<![\w.>])/(?:root|home|work|tmp)/\S*", text))
+        found += [f"{relative(path)}: {hit}" for hit in sorted(hits)]
+    assert not found
+
+
+def test_the_locks_name_no_address():
+    locks = sorted((ROOT / "requirements").glob("*.txt"))
+    addressed = [lock.name for lock in locks if re.search(r"://|--(?:extra-)?index", lock.read_text())]
+    assert not addressed
