@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamplighter.kit import Cursor, DecodeError, TracingCursor
+from lamplighter.kit import Cursor, DecodeError, Record, TracingCursor
 
 reads = st.lists(
     st.one_of(
@@ -96,3 +96,30 @@ def test_octets_left_over_are_refused_and_shown():
     cursor.u8("kind")
     with pytest.raises(DecodeError, match="end at 1: expected no more octets, found 2 more, starting 0203"):
         cursor.finish()
+
+
+PAIR = Record(">", ("B", "first"), ("H", "second"), ("2s", "third"))
+
+
+def test_a_record_is_read_in_one_go():
+    """Values in order, and the cursor behind them."""
+    cursor = Cursor("thing", b"\x01\x00\x02abrest")
+    assert (1, 2, b"ab") == cursor.unpack(PAIR)
+    assert b"rest" == cursor.rest()
+
+
+@pytest.mark.parametrize(("octets", "field", "offset"), [(b"", "first", 0), (b"\x01\x00", "second", 1)])
+def test_a_record_that_is_cut_names_its_first_missing_field(octets, field, offset):
+    """The error is the one that field by field reading would give."""
+    with pytest.raises(DecodeError) as refusal:
+        Cursor("thing", octets).unpack(PAIR)
+    assert (field, offset) == (refusal.value.field, refusal.value.offset)
+
+
+def test_a_traced_record_notes_each_field():
+    """Fast reading and explaining share one grammar."""
+    cursor = TracingCursor("thing", b"\x01\x00\x02ab", 10)
+    assert (1, 2, b"ab") == cursor.unpack(PAIR)
+    assert [(10, "first", b"\x01"), (11, "second", b"\x00\x02"), (13, "third", b"ab")] == [
+        (field.offset, field.name, field.octets) for field in cursor.fields
+    ]

@@ -8,7 +8,7 @@
 Nothing here does I/O, reads a clock or rolls dice.
 """
 
-from lamplighter.kit.cursor import Cursor, Field, TracingCursor
+from lamplighter.kit.cursor import Cursor, Field, Record, TracingCursor
 from lamplighter.kit.errors import (
     DecodeError,
     IllegalTransitionError,
@@ -35,6 +35,7 @@ __all__ = [
     "Instant",
     "LamplighterError",
     "PeerError",
+    "Record",
     "Step",
     "TracingCursor",
     "UsageError",

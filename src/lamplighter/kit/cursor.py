@@ -6,11 +6,27 @@ the very grammar by which it decodes it.
 
 from __future__ import annotations
 
-from typing import NamedTuple, NoReturn
+import struct
+from typing import Any, NamedTuple, NoReturn
 
 from lamplighter.kit.errors import DecodeError
 
 _SHOWN_OCTETS = 16
+
+
+class Record:
+    """Consecutive fields of fixed size, which a cursor reads in one go.
+
+    Each field is a `struct` format and a name: `Record(">", ("B", "tag"), ("8s", "originator"))`.
+    """
+
+    __slots__ = ("fields", "offsets", "struct")
+
+    def __init__(self, order: str, *fields: tuple[str, str]) -> None:
+        self.struct = struct.Struct(order + "".join(code for code, _ in fields))
+        self.fields = tuple((struct.calcsize(order + code), name) for code, name in fields)
+        sizes = [size for size, _ in self.fields]
+        self.offsets = {name: sum(sizes[:index]) for index, (_, name) in enumerate(self.fields)}
 
 
 class Cursor:
@@ -78,6 +94,16 @@ class Cursor:
         start = self.base + self.at
         return Cursor(what, self.take(count, field), start)
 
+    def unpack(self, record: Record) -> tuple[Any, ...]:
+        """The values of a record's fields."""
+        start = self.at
+        stop = start + record.struct.size
+        if stop > self._end:
+            for size, field in record.fields:  # the first one that is cut is the one to name
+                self.take(size, field)
+        self.at = stop
+        return record.struct.unpack_from(self._octets, start)
+
     def one_of(self, allowed: bytes, field: str) -> int:
         """One octet, which must be among `allowed`."""
         octet = self.u8(field)
@@ -137,6 +163,14 @@ class TracingCursor(Cursor):
         octet = super().u8(field)
         self.fields.append(Field(self.what, field, offset, bytes((octet,))))
         return octet
+
+    def unpack(self, record: Record) -> tuple[Any, ...]:
+        """The values of a record's fields, each noted."""
+        start = self.at
+        for size, field in record.fields:
+            self.take(size, field)
+        self.at = start
+        return super().unpack(record)
 
     def inside(self, count: int, what: str, field: str) -> Cursor:
         """A tracing cursor over the next `count` octets; its fields stand in place of the whole."""

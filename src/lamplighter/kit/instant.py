@@ -55,7 +55,7 @@ def from_iso(text: str) -> Instant:
         offset = 0
         if zone != "Z":
             hours, minutes = int(zone[1:3]), int(zone[4:6])
-            if hours > 14 or minutes > 59:
+            if hours * 60 + minutes > 14 * 60 or minutes > 59:
                 raise ValueError(zone)
             offset = (hours * 60 + minutes) * MINUTE * (-1 if zone[0] == "-" else 1)
     except ValueError as cause:
@@ -72,9 +72,10 @@ def from_generalized(text: str) -> Instant:
     """Read a GBCS GeneralizedTime, `20300115090000Z`."""
     if len(text) == 15 and text[14] == "Z" and text[:14].isdigit() and text.isascii():
         try:
-            return from_datetime(datetime.fromisoformat(f"{text[:8]}T{text[8:]}"))
+            moment = datetime.fromisoformat(f"{text[:8]}T{text[8:]}")
         except ValueError as cause:
             raise DecodeError("time", "GeneralizedTime", 0, "a real calendar date", repr(text)) from cause
+        return Instant(int(moment.timestamp()) * SECOND)
     raise DecodeError("time", "GeneralizedTime", 0, "YYYYMMDDhhmmssZ", repr(text[:40]))
 
 

@@ -13,7 +13,7 @@
 and `decode_response` read without believing, for display and tests. All of them are total: any octets give
 a value, a `DecodeError`, or a `VerificationError` whose `check` names what failed:
 
-    xml-oversize xml-encoding xml-doctype xml-entity xml-cdata xml-comment xml-instruction xml-depth
+    xml-oversize xml-tags xml-encoding xml-doctype xml-entity xml-cdata xml-comment xml-instruction xml-depth
     xml-unsigned xml-signature-count xml-signature-moved xml-signature-shape
     xml-canonicalization-algorithm xml-signature-algorithm xml-digest-algorithm xml-transform xml-reference
     xml-keyinfo xml-certificate-unknown xml-certificate-use xml-certificate-role xml-certificate-expired

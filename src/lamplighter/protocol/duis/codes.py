@@ -1,7 +1,7 @@
 """The words of DUIS: services, response codes, DCC Alert codes, and what those that concern us mean.
 
-A code that is listed without a meaning is accepted and shown as it is. DUIS 5.4; meanings of E11xxxx differ
-between publications and are the DCC's to explain, so that none is given here.
+The lists are those of DUIS 5.4. A code without a meaning here is accepted and shown as it is; what each
+E11xxxx means is not in the schema, so that none is given.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def decode_document(root: Any, name: str, header: Node, body: Node) -> tuple[Any
         fail(root, f"<{name}>", describe(root))
     version = root.get("schemaVersion")
     if version is None or len(root.keys()) != 1:
-        fail(root, "the attribute schemaVersion alone", ", ".join(root.keys()) or "none")
+        fail(root, "the attribute schemaVersion alone", ", ".join(root.keys()[:5])[:80] or "none")
     if _DECIMAL.fullmatch(version) is None:
         fail(root, "a schemaVersion such as 5.4", repr(version[:20]))
     children = list(root)
@@ -46,7 +46,9 @@ def decode_document(root: Any, name: str, header: Node, body: Node) -> tuple[Any
     tags = [child.tag for child in children]
     if tags != [f"{SR}Header", f"{SR}Body"]:
         fail(
-            root, "<Header>, <Body> and perhaps a signature", ", ".join(map(describe, children)) or "nothing"
+            root,
+            "<Header>, <Body> and perhaps a signature",
+            ", ".join(map(describe, children[:5])) or "nothing",
         )
     return header.decode(children[0]), body.decode(children[1]), version
 

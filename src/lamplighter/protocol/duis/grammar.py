@@ -26,7 +26,8 @@ SR: Final = f"{{{NAMESPACE}}}"
 SPACE: Final = " \t\r\n"
 UNBOUNDED: Final = 2**31
 
-_SHOWN: Final = 40
+_SHOWN: Final = 40  # characters of foreign text in an error
+_NAME: Final = 80  # and of a foreign name
 _NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 Value = TypeVar("Value")
@@ -73,7 +74,7 @@ class Leaf:
         if len(element):
             fail(element, self.expected, describe(element[0]))
         if element.keys():
-            fail(element, "no attribute", element.keys()[0])
+            fail(element, "no attribute", element.keys()[0][:_SHOWN])
         text = element.text or ""
         try:
             return self.read(text)
@@ -156,7 +157,7 @@ class Sequence:
     def decode(self, element: Any) -> Any:
         """The value of an element."""
         if element.keys():
-            fail(element, "no attribute", element.keys()[0])
+            fail(element, "no attribute", element.keys()[0][:_SHOWN])
         if (text := element.text) and text.strip(SPACE):
             fail(element, "no text of its own", repr(text[:_SHOWN]))
         children = iter(element)
@@ -277,7 +278,7 @@ def fail(element: Any, expected: str, found: str) -> NoReturn:
 
 def local(element: Any) -> str:
     """An element's name without its namespace."""
-    return str(element.tag).rpartition("}")[2] if isinstance(element.tag, str) else "a comment"
+    return element.tag.rpartition("}")[2][:_NAME] if isinstance(element.tag, str) else "a comment"
 
 
 def describe(element: Any) -> str:
@@ -285,7 +286,7 @@ def describe(element: Any) -> str:
     tag = element.tag
     if not isinstance(tag, str):
         return "a comment or instruction"
-    return f"<{tag.removeprefix(SR)}>"
+    return f"<{tag.removeprefix(SR)[:_NAME]}>"
 
 
 def _fail_place(element: Any, found: Any, nodes: Mapping[str, Node]) -> NoReturn:

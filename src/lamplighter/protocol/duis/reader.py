@@ -1,8 +1,8 @@
 """The safe reader: octets that came from anybody, to an XML tree that can do no harm.
 
-Refused by name, before any meaning is looked at: too many octets, another encoding than UTF-8, XML 1.1, a
-DOCTYPE, entities, CDATA sections, nesting deeper than any DUIS message, and (unless the caller allows them)
-comments and processing instructions. Every other fault of the XML itself is a `DecodeError` with its line.
+Refused by name, before any meaning is looked at: too many octets or tags, another encoding than UTF-8, XML
+1.1, a DOCTYPE, entities, CDATA sections, nesting deeper than any DUIS message, and (unless the caller allows
+them) comments and processing instructions. Any other fault of the XML is a `DecodeError` with its line.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from lxml import etree
 from lamplighter.kit import DecodeError, VerificationError
 
 MAX_OCTETS: Final = 16 * 1024 * 1024  # a 10,240,000-octet image as base64 and 50,000 Device ids, and room
+MAX_TAGS: Final = 20_000  # an inventory of 17 Devices has under 1,000, and each costs memory
 MAX_DEPTH: Final = 16  # the deepest message of ours has nine levels, its signature seven
 
 _BOM: Final = b"\xef\xbb\xbf"
@@ -50,6 +51,8 @@ def read(octets: bytes, *, comments: bool = False) -> Any:
     """
     if len(octets) > MAX_OCTETS:
         raise VerificationError("xml-oversize", f"at most {MAX_OCTETS} octets", str(len(octets)))
+    if octets.count(b"<") > MAX_TAGS:
+        raise VerificationError("xml-tags", f"at most {MAX_TAGS} tags", "more")
     start = _after_declaration(octets)
     # Where one octet's absence settles it, two need not be looked for.
     if b"!" in octets and b"<!" in octets:

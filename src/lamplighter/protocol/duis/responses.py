@@ -142,7 +142,7 @@ class DccAlert:
     """An alert of the DCC."""
 
     code: str
-    """AD1, or N1 to N65."""
+    """AD1, N1 to N65 or N999; the schema ties no code to a body."""
     body: DccAlertBody
     """What happened."""
     throttled: Throttled | None = None

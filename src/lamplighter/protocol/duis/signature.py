@@ -1,4 +1,4 @@
-"""The XML signature of a DUIS document: one narrow profile of XML-DSig, signed and verified (DUIS 1.2.8).
+"""The XML signature of a DUIS document: one narrow profile of XML-DSig, signed and verified.
 
 Enveloped in the root as its last child; one Reference to the whole document, whose only transform is the
 enveloped signature, so that the digest is over inclusive C14N 1.0 of the document without the Signature;
@@ -98,7 +98,7 @@ _CANONICAL_SIGNED_INFO: Final = _expanded(_SIGNED_INFO_TEXT).replace(">", f' xml
 _START: Final = b"<ds:Signature "
 _LAST_TAG: Final = rb"(?=</[^<>]*>\s*\Z)"
 _DIGEST: Final = "([A-Za-z0-9+/]{43}=)"
-_VALUE: Final = "((?:[A-Za-z0-9+/=\\s]|&#13;){88,120})"  # the DCC breaks it with a carriage return
+_VALUE: Final = "((?:[A-Za-z0-9+/= \t\n]|&#13;){88,120})"  # the DCC breaks it with a carriage return
 _NAME: Final = "([ -%'-;=?-~]{1,200})"  # printable ASCII but for & < >
 _NUMBER: Final = f"([0-9]{{1,{_SERIAL_DIGITS}}})"
 _SPLICED: Final = re.compile(
@@ -169,7 +169,8 @@ def _spliced_parts(octets: bytes) -> tuple[Any, _Parts] | None:
 
     What is cut out is a whole Signature with its own namespace declaration, right before the last end tag.
     The rest must parse, and the reader admits no comment, CDATA section or instruction: so that end tag is
-    the root's, and the Signature was the root's last child. This halves the work on the tree.
+    the root's, and the Signature was the root's last child. This way saves a tenth of the whole; a test
+    holds it against the other.
     """
     start = octets.rfind(_START)
     found = _SPLICED.match(octets, start) if start >= 0 else None
@@ -180,7 +181,7 @@ def _spliced_parts(octets: bytes) -> tuple[Any, _Parts] | None:
         raise VerificationError("xml-signature-count", "one Signature", "another before the last")
     digest, value, issuer, serial = (text.decode() for text in found.groups())
     signed_info = (_CANONICAL_SIGNED_INFO % digest).encode()
-    return root, _Parts(signed_info, digest, value.replace("&#13;", ""), issuer, serial)
+    return root, _Parts(signed_info, digest, value.replace("&#13;", "\r"), issuer, serial)
 
 
 def _parts(root: Any) -> tuple[Any, _Parts]:
@@ -188,7 +189,7 @@ def _parts(root: Any) -> tuple[Any, _Parts]:
     signature = _only_signature(root)
     elements = list(signature.iter())
     _check_shape(elements)
-    signed_info = etree.tostring(elements[_SIGNED_INFO], method="c14n", exclusive=True, with_tail=False)
+    signed_info = _canonical(elements[_SIGNED_INFO], exclusive=True)
     texts = [elements[index].text or "" for index in _WITH_TEXT]
     _take_out(signature)
     return root, _Parts(signed_info, *texts)
@@ -202,7 +203,7 @@ def _only_signature(root: Any) -> Any:
         raise VerificationError("xml-signature-count", "one Signature", str(len(signatures)))
     signature = signatures[0]
     if signature.getparent() is not root or signature.getnext() is not None:
-        place = f"line {signature.sourceline}, in {local(signature.getparent())}"
+        place = f"elsewhere, at line {signature.sourceline}"
         raise VerificationError("xml-signature-moved", "the Signature as last child of the root", place)
     return signature
 
@@ -264,12 +265,14 @@ def _take_out(signature: Any) -> None:
     root.remove(signature)
 
 
-def _canonical(root: Any) -> bytes:
+def _canonical(element: Any, *, exclusive: bool = False) -> bytes:
     try:
-        return bytes(etree.tostring(root, method="c14n", with_comments=False))
+        return bytes(
+            etree.tostring(element, method="c14n", exclusive=exclusive, with_comments=False, with_tail=False)
+        )
     except etree.C14NError as cause:
         raise DecodeError("XML", "document", 0, "a document with a canonical form", str(cause)) from cause
 
 
 def _shown(attributes: list[tuple[str, str]]) -> str:
-    return ", ".join(f'{name}="{value[:80]}"' for name, value in attributes) or "no attribute"
+    return ", ".join(f'{name[:40]}="{value[:80]}"' for name, value in attributes[:5]) or "no attribute"

@@ -94,7 +94,7 @@ _KNOWN: Final = ", ".join(f"{kind.code:04X}" for kind in KINDS if kind.cra is no
 
 def kind_of(message: Message, base: int = 0) -> Kind:
     """The row of a message that starts at `base`; a `DecodeError` where it is of no firmware update."""
-    kind = _BY_HEADER.get(message.code << 8 | message.cra.value)
+    kind = _BY_HEADER.get(message.code << 8 | message.cra)
     if kind is None:
         raise DecodeError(
             "GBCS message",

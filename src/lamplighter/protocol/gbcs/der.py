@@ -95,7 +95,7 @@ def read_time(cursor: Cursor, field: str) -> Instant:
         cursor.fail(field, f"{_TIME_OCTETS} octets", f"{count}", at=at)
     octets = cursor.take(count, field)
     try:
-        return from_generalized(octets.decode("ascii", "replace"))
+        return from_generalized(octets.decode("latin-1"))
     except DecodeError as cause:
         cursor.fail(field, cause.expected, cause.found, at=at)
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, NoReturn
 
-from lamplighter.kit import Cursor, Eui64
+from lamplighter.kit import Cursor, Eui64, Record
+from lamplighter.kit.eui64 import EUI64_OCTETS
 from lamplighter.protocol.gbcs import der
 
 _WHAT: Final = "GBCS message"
@@ -20,10 +21,7 @@ TAG: Final = 0xDF
 COUNTER_MAX: Final = 2**64 - 1
 _OTHER_INFO_PLAIN: Final = 2
 _OTHER_INFO_SUPPLEMENTED: Final = 18
-# The octets that each one-octet field of the header may hold.
-_TAGS: Final = bytes((TAG,))
-_TRANSACTION_ID_LENGTHS: Final = b"\x09"
-_ID_LENGTHS: Final = b"\x08"
+_TRANSACTION_ID_OCTETS: Final = 9
 _DATE_TIME_LENGTHS: Final = b"\x00\x0c"
 _OTHER_INFO_LENGTHS: Final = bytes((_OTHER_INFO_PLAIN, _OTHER_INFO_SUPPLEMENTED))
 _SIGNATURE_LENGTHS: Final = b"\x00\x40"
@@ -38,6 +36,28 @@ class Cra(IntEnum):
 
 
 _CRAS: Final = {cra.value: cra for cra in Cra}
+
+_HEAD: Final = Record(
+    ">",
+    ("B", "tag"),
+    ("B", "transaction id length"),
+    ("B", "CRA flag"),
+    ("Q", "originator counter"),
+    ("B", "originator length"),
+    ("8s", "originator"),
+    ("B", "recipient length"),
+    ("8s", "recipient"),
+    ("B", "date-time length"),
+)
+_HEAD_OCTETS: Final = {
+    # What the one-octet fields of the head may hold.
+    "tag": bytes((TAG,)),
+    "transaction id length": bytes((_TRANSACTION_ID_OCTETS,)),
+    "CRA flag": bytes(_CRAS),
+    "originator length": bytes((EUI64_OCTETS,)),
+    "recipient length": bytes((EUI64_OCTETS,)),
+    "date-time length": _DATE_TIME_LENGTHS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +134,19 @@ def content_offset(message: Message, size: int) -> int:
 
 def read(cursor: Cursor) -> Message:
     """Decode the message that fills the cursor to its end."""
-    cursor.one_of(_TAGS, "tag")
-    cursor.one_of(_TRANSACTION_ID_LENGTHS, "transaction id length")
-    cra = _CRAS[cursor.one_of(b"\x01\x02\x03", "CRA flag")]
-    counter = cursor.big(8, "originator counter")
-    cursor.one_of(_ID_LENGTHS, "originator length")
-    originator = Eui64(cursor.take(8, "originator"))
-    cursor.one_of(_ID_LENGTHS, "recipient length")
-    recipient = Eui64(cursor.take(8, "recipient"))
-    date_time = cursor.take(cursor.one_of(_DATE_TIME_LENGTHS, "date-time length"), "date-time")
+    start = cursor.at
+    head = cursor.unpack(_HEAD)
+    tag, id_length, kind, counter, from_length, originator, to_length, recipient, count = head
+    if (
+        tag != TAG
+        or id_length != _TRANSACTION_ID_OCTETS
+        or kind not in _CRAS
+        or from_length != EUI64_OCTETS
+        or to_length != EUI64_OCTETS
+        or count not in _DATE_TIME_LENGTHS
+    ):
+        _refuse(cursor, start, head)
+    date_time = cursor.take(count, "date-time")
     count = cursor.one_of(_OTHER_INFO_LENGTHS, "other information length")
     code = cursor.big(2, "message code")
     supplementary = None
@@ -133,7 +157,27 @@ def read(cursor: Cursor) -> Message:
     content = cursor.take(der.read_length(cursor, "content length"), "content")
     signature = _read_signature(cursor)
     cursor.finish()
-    return Message(cra, counter, originator, recipient, code, content, signature, supplementary, date_time)
+    return Message(
+        _CRAS[kind],
+        counter,
+        Eui64(originator),
+        Eui64(recipient),
+        code,
+        content,
+        signature,
+        supplementary,
+        date_time,
+    )
+
+
+def _refuse(cursor: Cursor, start: int, head: tuple[Any, ...]) -> NoReturn:
+    """Name the first field of the head that holds what it may not."""
+    for (_, field), value in zip(_HEAD.fields, head, strict=True):
+        allowed = _HEAD_OCTETS.get(field)
+        if allowed is not None and value not in allowed:
+            wanted = " or ".join(f"{octet:02X}" for octet in allowed)
+            cursor.fail(field, wanted, f"{value:02X}", at=start + _HEAD.offsets[field])
+    raise AssertionError(head)
 
 
 def _read_signature(cursor: Cursor) -> bytes | None:
