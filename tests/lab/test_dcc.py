@@ -77,9 +77,7 @@ def test_a_request_without_a_signature_is_refused():
 
 def test_a_supplier_cannot_ask_in_the_name_of_another():
     lab, user = a_lab()
-    request = duis.Request(
-        duis.RequestId(GAS_SUPPLIER, ACB, 1), duis.ReadInventory(lab.homes[0].ppmid)
-    )
+    request = duis.Request(duis.RequestId(GAS_SUPPLIER, ACB, 1), duis.ReadInventory(lab.homes[0].ppmid))
     octets = duis.sign(duis.encode_request(request), user.ring.signer(SUPPLIER, Role.XML_SIGNING))
     assert user.open(lab.world.request(Service.NON_DEVICE, octets)).code == "E1"
     assert reason(lab) is Reason.NOT_AUTHENTIC

@@ -69,9 +69,12 @@ class Receiver:
 @contextmanager
 def served(*answers: int, settings: Settings = EAGER):
     lab, user = a_lab()
-    with Receiver(*answers) as receiver, LabServer(lab.world, {SUPPLIER: receiver.url}, settings) as server:
-        with httpx2.Client(timeout=PATIENCE) as client:
-            yield lab, user, receiver, server, client
+    with (
+        Receiver(*answers) as receiver,
+        LabServer(lab.world, {SUPPLIER: receiver.url}, settings) as server,
+        httpx2.Client(timeout=PATIENCE) as client,
+    ):
+        yield lab, user, receiver, server, client
 
 
 def post(client, server, service, octets, media_type=MEDIA_TYPE):
@@ -190,6 +193,15 @@ server = LabServer(build_world("process").world, {})
 print(server.url, flush=True)
 server.run()
 """
+
+
+def test_a_world_whose_clock_fails_takes_the_server_with_it():
+    lab, user = a_lab()
+    with LabServer(lab.world, {}, EAGER) as server, httpx2.Client() as client:
+        lab.world.step = lambda: 1 // 0
+        update_ppmid(client, server, user, lab)
+        server._thread.join(PATIENCE)
+        assert not server._thread.is_alive()
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])

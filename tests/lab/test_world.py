@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lxml import etree
 
 from lamplighter.kit import Instant, Step, UsageError
 from lamplighter.kit.instant import DAY, HOUR, MINUTE
@@ -12,6 +18,8 @@ from lamplighter.lab.dcc import Dropped, FirmwareRecorded, Lapsed, Service
 from lamplighter.lab.homes import FACTORY_VERSION, GAS_SUPPLIER, SUPPLIER
 from lamplighter.lab.wire import WanGbcs, WanImage
 from lamplighter.protocol import duis, gbcs
+from lamplighter.protocol import image as images
+from lamplighter.protocol.smki import Use
 
 from .user import NEW, User, a_lab, hcalcs_image, heard, ppmid_image
 
@@ -177,6 +185,17 @@ def test_the_same_seed_gives_the_same_trace(seed):
     assert both_procedures(seed) == both_procedures(seed)
 
 
+IN_ANOTHER_PROCESS = "from lab.test_world import both_procedures; print(both_procedures('seed'))"
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_the_trace_does_not_hang_on_the_process_that_makes_it(hash_seed):
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-c", IN_ANOTHER_PROCESS]
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert both_procedures("seed") == said.stdout.strip()
+
+
 def test_another_seed_gives_another_trace():
     assert both_procedures("one") != both_procedures("other")
 
@@ -237,6 +256,56 @@ def test_a_device_that_says_nothing_is_waited_for_only_so_long():
     assert "N39" not in heard_of
 
 
+def test_an_activation_for_later_that_is_never_heard_of_again_times_out():
+    lab, user = a_lab()
+    image, *_ = held_hcalcs(lab, user)
+    device = lab.homes[0].hcalcs
+    user.activate(device, image.hash, Instant((lab.world.now // HOUR + 15) * HOUR))
+    lab.world.run_until(Instant(lab.world.now + HOUR))
+    assert heard(user.mail()) == ["I0 11.3"]
+    lab.world._devices[device] = Mute()
+    assert heard(user.wait()) == ["E30 11.3"]
+
+
+def test_a_ppmid_runs_the_published_image(published_images):
+    lab, user = a_lab()
+    image = images.decode(published_images["11.4"], images.Layout.SRV_11_4)
+    lab.publish(image)
+    user.update_ppmids(image, lab.homes[0].ppmid)
+    *_, ran = user.wait()
+    assert str(ran.body.body.upgrade.version) == "ACDCACDC"
+    assert ran.body.body.upgrade.result is duis.ActivationResult.SUCCESS
+
+
+def test_an_image_that_the_manufacturer_has_not_sealed_is_not_run(published_images):
+    lab, user = a_lab()
+    image = images.decode(published_images["11.4"], images.Layout.SRV_11_4)
+    lab.publish(image)
+    lab.detached.clear()
+    user.update_ppmids(image, lab.homes[0].ppmid)
+    mail = user.wait()
+    assert heard(mail) == ["N60", "N62"]
+    assert mail[1].body.body.transfer.response is not duis.TransferResponse.FILE_TRANSFER_SUCCESS
+
+
+def test_all_that_the_dcc_says_is_in_the_schema(shared):
+    schema = etree.XMLSchema(etree.parse(shared / "spec" / "duis-5.4.xsd"))
+    lab, user = a_lab(homes=2)
+    proven_ppmid(lab, user)
+    image, *_ = held_hcalcs(lab, user)
+    user.activate(lab.homes[0].hcalcs, image.hash, Instant((lab.world.now // HOUR + 15) * HOUR))
+    user.wait()
+    user.update_ppmids(ppmid_image(lab), lab.homes[0].ppmid, lab.homes[0].esme)
+    user.update_ppmids(ppmid_image(lab), lab.homes[0].esme)
+    user.ask(Service.NON_DEVICE, duis.ReadInventory(lab.homes[0].ppmid))
+    user.ask(Service.SEND_COMMAND, duis.ReadFirmwareVersion(), lab.homes[0].esme)
+    user.wait()
+    said = [t.octets for t in lab.world.trace if t.what == "to User" or t.what.endswith("response")]
+    assert len(said) > 15
+    for octets in said:
+        schema.assertValid(etree.fromstring(octets))
+
+
 def test_a_frame_for_nobody_is_reported():
     lab, _ = a_lab()
     world = lab.world
@@ -273,7 +342,7 @@ def test_a_forged_activation_alert_is_dropped_and_the_inventory_stays():
     lab, user = a_lab()
     home = lab.homes[0]
     alert = gbcs.Cs09Alert(gbcs.AlertCode.PPMID_ACTIVATION, lab.world.now, NEW, gbcs.Outcome.SUCCESS)
-    forger = lab.pki.issued(home.hcalcs, None, gbcs_use()).sign
+    forger = lab.pki.issued(home.hcalcs, None, Use.DIGITAL_SIGNATURE).sign
     message = gbcs.compose(alert, originator=home.ppmid, recipient=lab.world.dcc.acb, counter=99)
     octets = gbcs.encode_message(message)[:-1] + b"\x40" + forger(b"something else")
     (dropped,) = inject(lab, home.hub, home.ppmid, octets)
@@ -282,15 +351,9 @@ def test_a_forged_activation_alert_is_dropped_and_the_inventory_stays():
     assert lab.world.dcc.inventory.find(home.ppmid).firmware == FACTORY_VERSION
 
 
-def gbcs_use():
-    from lamplighter.protocol.smki import Use
-
-    return Use.DIGITAL_SIGNATURE
-
-
 def signed_by(lab, device, payload, recipient, counter=99):
     message = gbcs.compose(payload, originator=device, recipient=recipient, counter=counter)
-    return gbcs.sign(message, lab.pki.issued(device, None, gbcs_use()))
+    return gbcs.sign(message, lab.pki.issued(device, None, Use.DIGITAL_SIGNATURE))
 
 
 def test_an_hcalcs_cannot_speak_as_a_hub():
