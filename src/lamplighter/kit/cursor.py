@@ -99,10 +99,16 @@ class Cursor:
         start = self.at
         stop = start + record.struct.size
         if stop > self._end:
-            for size, field in record.fields:  # the first one that is cut is the one to name
-                self.take(size, field)
+            self._walk(record)  # to name the first field that is cut
         self.at = stop
         return record.struct.unpack_from(self._octets, start)
+
+    def _walk(self, record: Record) -> None:
+        for size, field in record.fields:
+            if size == 1:
+                self.u8(field)
+            else:
+                self.take(size, field)
 
     def one_of(self, allowed: bytes, field: str) -> int:
         """One octet, which must be among `allowed`."""
@@ -167,8 +173,7 @@ class TracingCursor(Cursor):
     def unpack(self, record: Record) -> tuple[Any, ...]:
         """The values of a record's fields, each noted."""
         start = self.at
-        for size, field in record.fields:
-            self.take(size, field)
+        self._walk(record)
         self.at = start
         return super().unpack(record)
 
