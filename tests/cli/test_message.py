@@ -200,7 +200,7 @@ def test_an_unsigned_document_is_said_to_be_unsigned(run, tmp_path):
         (b"", "message: format at 0: expected DUIS XML, or GBCS as octets, hex or base64, found nothing"),
         (b"hello, world", "found 'hello, world'"),
         (b"\x00\x01\x02", "message: format at 0"),
-        (b"DF00", "GBCS message: transaction id length at 1: expected 09, found 00"),
+        (b"DF00", "GBCS message: CRA flag at 2: expected 1 octet, found the end"),
         (b"<Request>", "XML: document"),
         (b'<!DOCTYPE x [<!ENTITY a "b">]><x>&a;</x>', "xml-doctype"),
     ],
