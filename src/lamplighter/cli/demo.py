@@ -31,7 +31,6 @@ from lamplighter.kit import Eui64, FirmwareVersion, Instant, UsageError
 from lamplighter.kit.instant import to_iso
 from lamplighter.lab import homes
 from lamplighter.lab import server as lab_server
-from lamplighter.protocol import duis
 from lamplighter.protocol import image as images
 from lamplighter.protocol.smki import Role
 from lamplighter.registry import (
@@ -140,10 +139,10 @@ def _images(lab: homes.Lab, ppmid_image: Path | None) -> tuple[images.Image, ima
     """The PPMID's image as the manufacturer made it, and the HCALCS's with the Supplier's signature."""
     payload = bytes(range(256)) * (_PAYLOAD_OCTETS // 256)
     if ppmid_image is None:
-        ppmid = homes.build_firmware(lab.pki, duis.DeviceType.PPMID, _NEW_VERSION, payload)
+        ppmid = homes.build_firmware(lab.pki, DeviceType.PPMID, _NEW_VERSION, payload)
     else:
         ppmid = image_verbs.load(ppmid_image, "11.4").image
-    unsigned = homes.build_firmware(lab.pki, duis.DeviceType.HCALCS, _NEW_VERSION, payload)
+    unsigned = homes.build_firmware(lab.pki, DeviceType.HCALCS, _NEW_VERSION, payload)
     signer = lab.ring.signer(homes.SUPPLIER, Role.SUPPLIER)
     return ppmid, images.sign_supplier(unsigned, signer)
 
@@ -156,7 +155,7 @@ def _register(store: Store, home: homes.Home, ppmid: images.Image, hcalcs: image
         (home.hcalcs, DeviceType.HCALCS, hcalcs),
     ):
         header = image.header
-        model = homes.MAKES[duis.DeviceType(kind.value)].model
+        model = homes.MAKES[kind].model
         device = Device(
             eui,
             kind,

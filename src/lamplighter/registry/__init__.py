@@ -1,8 +1,12 @@
-"""What is known: Devices, releases, the Central Products List, and who may have what. Pure values, no SQL."""
+"""What is known: Devices, releases, the Central Products List, and who may have what. Pure values, no SQL.
 
-from lamplighter.registry.device import Device, DeviceStatus, DeviceType
+Types and statuses are the inventory's own (SRV 8.2), as `protocol.duis` spells them.
+"""
+
+from lamplighter.protocol.duis import CplStatus, DeviceStatus, DeviceType
+from lamplighter.registry.device import Device
 from lamplighter.registry.eligibility import Verdict, judge
-from lamplighter.registry.release import CplEntry, CplStatus, Procedure, Release
+from lamplighter.registry.release import CplEntry, Procedure, Release
 
 __all__ = [
     "CplEntry",

@@ -3,38 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lamplighter.kit import Eui64, FirmwareVersion
-
-
-class DeviceType(Enum):
-    """Device types of the inventory."""
-
-    ESME = "ESME"
-    GSME = "GSME"
-    GPF = "GPF"
-    CHF = "CHF"
-    HCALCS = "HCALCS"
-    PPMID = "PPMID"
-    IHD = "IHD"
-    CAD = "CAD"
-
-
-class DeviceStatus(Enum):
-    """Statuses of the inventory; only a commissioned Device is updated."""
-
-    PENDING = "Pending"
-    WHITELISTED = "Whitelisted"
-    INSTALLED_NOT_COMMISSIONED = "InstalledNotCommissioned"
-    COMMISSIONED = "Commissioned"
-    DECOMMISSIONED = "Decommissioned"
-    WITHDRAWN = "Withdrawn"
-    SUSPENDED = "Suspended"
-    RECOVERY = "Recovery"
-    RECOVERED = "Recovered"
+    from lamplighter.protocol.duis import DeviceStatus, DeviceType
 
 
 @dataclass(frozen=True, slots=True)

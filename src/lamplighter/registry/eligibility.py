@@ -8,8 +8,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from lamplighter.registry.device import DeviceStatus
-from lamplighter.registry.release import CplStatus, Procedure
+from lamplighter.protocol.duis import CplStatus, DeviceStatus
+from lamplighter.registry.release import Procedure
 
 if TYPE_CHECKING:
     from lamplighter.registry.device import Device

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from lamplighter.registry.device import DeviceType
+from lamplighter.protocol.duis import DeviceType
 
 if TYPE_CHECKING:
     from lamplighter.kit import FirmwareVersion, ImageHash
+    from lamplighter.protocol.duis import CplStatus
 
 
 class Procedure(Enum):
@@ -32,15 +33,6 @@ _PROCEDURES = {
     DeviceType.ESME: Procedure.TWO_STEP,
     DeviceType.GSME: Procedure.TWO_STEP,
 }
-
-
-class CplStatus(Enum):
-    """Status of an entry of the Central Products List."""
-
-    ACTIVE = "Active"
-    CANCELLED = "Cancelled"
-    EXPIRED = "Expired"
-    WITHDRAWN = "Withdrawn"
 
 
 @dataclass(frozen=True, slots=True)
