@@ -66,6 +66,18 @@ READER = {
     "17 levels": ("xml-depth", b"<a>" * 17 + b"</a>" * 17),
     "5,000 levels": ("xml-depth", b"<a>" * 5_000),
     "a million levels": ("xml-tags", b"<a>" * 1_000_000),
+    "a thousand namespaces": (
+        "xml-namespaces",
+        b"<a "
+        + b" ".join(b'xmlns:n%d="u:%d"' % (n, n) for n in range(1000))
+        + b">"
+        + b"<b/>" * 1000
+        + b"</a>",
+    ),
+    "a page of attributes": (
+        "xml-attributes",
+        b"<a " + b" ".join(b'a%d=""' % n for n in range(60_000)) + b"/>",
+    ),
     "a million brothers": ("xml-tags", b"<a>" + b"<b/>" * 1_000_000 + b"</a>"),
     "UTF-16": ("xml-encoding", SIGNED_ALERT.decode().replace("UTF-8", "UTF-16").encode("utf-16")),
     "UTF-16 without its mark": ("xml-encoding", SIGNED_ALERT.decode().encode("utf-16-le")),
@@ -412,3 +424,27 @@ def test_a_refusal_is_short_however_long_the_nonsense(octets):
     with pytest.raises(DecodeError) as refusal:
         duis.decode_response(octets)
     assert len(str(refusal.value)) < 400
+
+
+@pytest.mark.parametrize("command_variant", ["1", "5", "9"])
+def test_a_header_that_does_not_suit_its_body_is_read_all_the_same(command_variant):
+    octets = swap(
+        "CommandVariant>8", f"CommandVariant>{command_variant}".encode(), duis.encode_request(REQUEST)
+    )
+    header = duis.decode_header(octets)
+    assert (REQUEST.id, command_variant, False) == (header.id, header.command_variant, header.suits_body)
+
+
+def test_a_header_is_read_over_any_body():
+    octets = duis.encode_request(REQUEST)
+    assert duis.decode_header(octets).suits_body
+    start, end = octets.index(b"<sr:Body>"), octets.index(b"</sr:Request>")
+    for body in (b"<sr:Body/>", b"<sr:Body><sr:TopUp/></sr:Body>", b"<sr:Body><sr:A/><sr:B/></sr:Body>"):
+        header = duis.decode_header(octets[:start] + body + octets[end:])
+        assert (REQUEST.id, True) == (header.id, header.suits_body)
+
+
+def test_a_message_without_a_header_of_a_request_has_none_to_read():
+    for octets in (b"", b"<a/>", duis.encode_response(ACKNOWLEDGED)):
+        with pytest.raises(DecodeError):
+            duis.decode_header(octets)

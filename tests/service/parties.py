@@ -72,21 +72,28 @@ def from_device(payload, eui, recipient=SUPPLIER, counter=1, signer=None):
     return gbcs.sign(message, PKI.issued(signer or eui, None, Use.DIGITAL_SIGNATURE))
 
 
-def delivered(eui=PPMID, status=duis.TransferStatus.SUCCESS, version=NEW, at=NOW):
-    request = duis.RequestId(SUPPLIER, BROKER, 5)
+def delivered(eui=PPMID, status=duis.TransferStatus.SUCCESS, version=NEW, at=NOW, request=None):
+    request = request or duis.RequestId(SUPPLIER, BROKER, 5)
     code = "N60" if status is duis.TransferStatus.SUCCESS else "N61"
     return alert(duis.DccAlert(code, duis.CspFirmwareDeliveryStatus(request, HUB, eui, version, at, status)))
 
 
-def transferred(eui=PPMID, response=duis.TransferResponse.FILE_TRANSFER_SUCCESS, version=NEW, at=NOW):
-    code = 0x8F8A if response is duis.TransferResponse.FILE_TRANSFER_SUCCESS else 0x8F89
-    transfer = duis.FirmwareTransferAlert(None, eui, version, response)
+def transferred(
+    eui=PPMID,
+    response=duis.TransferResponse.FILE_TRANSFER_SUCCESS,
+    version=NEW,
+    at=NOW,
+    code=None,
+    request=None,
+):
+    code = code or (0x8F8A if response is duis.TransferResponse.FILE_TRANSFER_SUCCESS else 0x8F89)
+    transfer = duis.FirmwareTransferAlert(request, eui, version, response)
     return alert(duis.DccAlert("N62", duis.CommsHubAlert(HUB, code, at, transfer)))
 
 
-def activated(eui=PPMID, version=NEW, result=duis.ActivationResult.SUCCESS, at=NOW):
+def activated(eui=PPMID, version=NEW, result=duis.ActivationResult.SUCCESS, at=NOW, code=0x8F8B):
     upgrade = duis.PpmidFirmwareUpgradeAlert(version, result)
-    return alert(duis.DccAlert("N39", duis.PpmidAlert(eui, 0x8F8B, at, upgrade)))
+    return alert(duis.DccAlert("N39", duis.PpmidAlert(eui, code, at, upgrade)))
 
 
 def receipt(eui=HCALCS, code=gbcs.AlertCode.IMAGE_VERIFIED, image_hash=HASH, signer=None, beside=None):
@@ -94,8 +101,10 @@ def receipt(eui=HCALCS, code=gbcs.AlertCode.IMAGE_VERIFIED, image_hash=HASH, sig
     return alert(duis.DeviceAlert(beside or int(code), octets))
 
 
-def activation_response(result=gbcs.ActivationResult.SUCCESS, version=NEW, eui=HCALCS):
-    request = duis.RequestId(SUPPLIER, eui, 9)
-    octets = from_device(gbcs.Cs06Response(result, version), eui)
+def activation_response(
+    result=gbcs.ActivationResult.SUCCESS, version=NEW, eui=HCALCS, counter=9, recipient=SUPPLIER
+):
+    request = duis.RequestId(SUPPLIER, eui, counter)
+    octets = from_device(gbcs.Cs06Response(result, version), eui, recipient, counter)
     body = duis.ResponseMessage("11.3", "11.3", duis.GbcsPayload(octets))
     return duis.Response(request, request.swapped, "I0", NOW, body)

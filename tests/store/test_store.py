@@ -1,6 +1,7 @@
 """The store's promises: what commits together, what is never lost, and that migrations give the schema."""
 
 import sqlite3
+from dataclasses import replace
 from itertools import permutations
 
 import pytest
@@ -92,12 +93,66 @@ def test_an_open_request_keeps_its_devices_from_being_ordered_again(store, updat
     assert ([update], []) == (store.idle_updates(), store.open_requests())
 
 
+def test_two_orders_at_once_for_one_update_become_one(store, update):
+    """Two loops that saw the same idle update: the second finds it taken."""
+    first = store.commit_order(Order.UPDATE_PPMID_FIRMWARE, update.release, [update], DAY_ONE)
+    assert store.commit_order(Order.UPDATE_PPMID_FIRMWARE, update.release, [update], DAY_ONE) is None
+    assert [first] == [request.counter for request in store.open_requests()]
+
+
+def test_an_attempt_and_a_signed_command_are_remembered(store, update):
+    """What a crash between two sends must not forget; the first attempt is the one that counts."""
+    counter = store.commit_order(Order.UPDATE_PPMID_FIRMWARE, update.release, [update], DAY_ONE)
+    assert (None, None) == (store.open_requests()[0].attempted_at, store.open_requests()[0].command)
+    store.note_attempt(counter, DAY_ONE)
+    store.note_attempt(counter, Instant(DAY_ONE + 5))
+    store.keep_command(counter, b"signed")
+    assert (DAY_ONE, b"signed") == (store.open_requests()[0].attempted_at, store.open_requests()[0].command)
+
+
+def test_evidence_that_differs_in_anything_is_kept(store, update):
+    """Two N39 of the same second, the second with the proof: both stand."""
+    other = FirmwareVersion(1)
+    for number, version in enumerate((other, NEW)):
+        store.take_in(b"alert %d" % number, DAY_ONE)
+        item = Evidence(Fact.ACTIVATED, DAY_ONE, "N39", version=version)
+        store.apply(store.waiting()[0], {update.id: [item]}, DAY_ONE)
+    assert (2, State.PROVEN) == (len(store.timeline(PPMID)), store.updates()[0].state)
+
+
+def test_a_batch_of_thousands_is_applied_in_one_go(store):
+    """More Devices than one statement binds: every state is derived."""
+    devices = [Eui64.of(5000 + n) for n in range(1200)]
+    store.put_devices([device(eui) for eui in devices])
+    number = store.add_release(release())
+    store.enrol(number, devices)
+    counter = store.commit_order(Order.UPDATE_PPMID_FIRMWARE, number, store.idle_updates(), DAY_ONE)
+    evidence = {u.id: [Evidence(Fact.ACCEPTED, DAY_ONE, "I99")] for u in store.updates()}
+    store.close_request(counter, "I99", evidence, DAY_ONE)
+    assert {State.ACCEPTED} == {update.state for update in store.updates()}
+    assert len(devices) == len(store.open_updates_of(devices))
+
+
+def test_an_image_that_no_request_carries_is_no_release(store):
+    """One octet above the schema's limit is refused at the door, before it can hold up the outbox."""
+    with pytest.raises(UsageError, match="10240001"):
+        store.add_release(replace(release(), image=bytes(10_240_001)))
+
+
+@pytest.mark.parametrize("url", ["", "nonsense", "mongodb://x/y"])
+def test_a_wrong_address_is_our_own_error(url):
+    """A database that cannot be is named, not raised as somebody else's exception."""
+    with pytest.raises(UsageError, match="address of a database"):
+        Store.open(url)
+
+
 def test_a_clock_put_back_never_repeats_a_counter(store, update):
     """Counters go up whatever the clock says: the DCC would refuse a repeated one as a replay."""
     clock = [DAY_ONE, DAY_ONE, Instant(DAY_ONE - 10**12), Instant(0), Instant(DAY_ONE + 10**9)]
-    counters = [
-        store.commit_order(Order.UPDATE_PPMID_FIRMWARE, update.release, [update], now) for now in clock
-    ]
+    counters = []
+    for now in clock:
+        counters.append(store.commit_order(Order.UPDATE_PPMID_FIRMWARE, update.release, [update], now))
+        store.close_request(counters[-1], "I99", {}, now)
     assert sorted(set(counters)) == counters
 
 

@@ -52,6 +52,9 @@ class Gateway:
         self._parties = parties
         self._client = client
         self._clock = clock
+        # Fetched now, so that a missing key is known before anything is ordered.
+        self._xml_signer = parties.ring.signer(parties.supplier, Role.XML_SIGNING)
+        self._command_signer = parties.ring.signer(parties.supplier, Role.SUPPLIER)
 
     def distribute(self, counter: int, release: Release, devices: Sequence[Eui64]) -> duis.Response:
         """SRV 11.1 or 11.4, by the release's procedure; the DCC's synchronous answer."""
@@ -60,36 +63,36 @@ class Gateway:
             _NON_DEVICE, self._parties.broker, counter, body(release.image, release.version, tuple(devices))
         )
 
-    def activate(
+    def transform(
         self, counter: int, device: Eui64, image_hash: ImageHash, execution: Instant | None = None
-    ) -> duis.Response:
-        """SRV 11.3 in its three moves: transform, correlate and sign, send.
+    ) -> bytes | duis.Response:
+        """SRV 11.3, first half: the pre-command, correlated and signed; or the DCC's refusal.
 
-        Raises `VerificationError` "pre-command-..." and sends nothing where the pre-command says anything
-        but what was asked.
+        Raises `VerificationError` "pre-command-..." where the pre-command says anything but what was asked,
+        or is missing from an answer that is no refusal.
         """
         answer = self._ask(_TRANSFORM, device, counter, duis.ActivateFirmware(image_hash, execution))
         match answer.body:
             case duis.ResponseMessage(payload=duis.PreCommand(octets=octets)):
-                intent = gbcs.Activation(
-                    self._parties.supplier,
-                    device,
-                    counter,
-                    image_hash,
-                    gbcs.CANCELLED if execution == duis.CANCEL else execution,
-                )
-                signer = self._parties.ring.signer(self._parties.supplier, Role.SUPPLIER)
-                signed = gbcs.sign_pre_command(octets, intent, signer)
-            case _:
+                activation = gbcs.CANCELLED if execution == duis.CANCEL else execution
+                intent = gbcs.Activation(self._parties.supplier, device, counter, image_hash, activation)
+                return gbcs.sign_pre_command(octets, intent, self._command_signer)
+            case _ if is_refusal(answer.code):
                 return answer
-        # The command keeps the counter of its request: it is the GBCS originator counter.
-        return self._ask(_SEND_COMMAND, device, counter, duis.SignedPreCommand(signed))
+            case _:
+                raise VerificationError("pre-command-missing", "a pre-command", f"{answer.code} without one")
+
+    def send_command(self, counter: int, device: Eui64, command: bytes) -> duis.Response:
+        """SRV 11.3, second half: the signed pre-command, under the counter of its transform.
+
+        The counter is that of the GBCS message, so the request bears it a second time.
+        """
+        return self._ask(_SEND_COMMAND, device, counter, duis.SignedPreCommand(command))
 
     def _ask(self, path: str, target: Eui64, counter: int, body: duis.RequestBody) -> duis.Response:
         parties = self._parties
         request = duis.Request(duis.RequestId(parties.supplier, target, counter), body)
-        signer = parties.ring.signer(parties.supplier, Role.XML_SIGNING)
-        octets = duis.sign(duis.encode_request(request), signer)
+        octets = duis.sign(duis.encode_request(request), self._xml_signer)
         reply = self._client.post(path, content=octets, headers=_HEADERS)
         reply.raise_for_status()
         answer = duis.open_acknowledgement(reply.content, parties.ring, now=self._clock(), dcc=parties.broker)
@@ -98,3 +101,8 @@ class Gateway:
             raise VerificationError("answer-to-another", str(request.id), str(response.request_id))
         _log.info("request answered", request=str(request.id), path=path, code=response.code)
         return response
+
+
+def is_refusal(code: str) -> bool:
+    """Whether a response code says that nothing was accepted."""
+    return code.startswith("E")

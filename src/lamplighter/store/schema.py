@@ -143,6 +143,10 @@ request: Final = Table(
     Column("kind", String(8), nullable=False),
     Column("release", Integer, ForeignKey("release.id"), nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    # Noted before the first octet is sent: from then on only evidence says whether the DCC has it.
+    Column("attempted_at", BigInteger),
+    # SRV 11.3: the signed pre-command, kept before it is sent, so that no crash signs or asks twice.
+    Column("command", LargeBinary),
     Column("answered_at", BigInteger),
     Column("response_code", String(16)),
     # An answer has a time and a code, or neither.
@@ -188,8 +192,9 @@ evidence: Final = Table(
     Column("detail", String, nullable=False),
     Column("version", VersionColumn),
     Column("source", Integer, ForeignKey("inbox.id")),
-    # Append-only; the same fact from the same message is noted once.
-    UniqueConstraint("device_update", "fact", "at", "message"),
+    # SHA-256 of all that is said: the same evidence is noted once, and nothing else is taken for it.
+    Column("digest", LargeBinary(32), nullable=False),
+    UniqueConstraint("device_update", "digest"),
     _one_of("fact", Fact, by_name=True),
     comment="What is known of each update, and from which message.",
 )

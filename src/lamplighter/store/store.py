@@ -5,11 +5,24 @@ from __future__ import annotations
 import hashlib
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sqlalchemy import Connection, create_engine, event, exists, func, insert, select, update
+from alembic.util import CommandError
+from sqlalchemy import (
+    Connection,
+    Integer,
+    bindparam,
+    create_engine,
+    event,
+    exists,
+    func,
+    insert,
+    make_url,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import ArgumentError, DatabaseError
 
 from lamplighter.campaign import Evidence, Fact, Order, State, fold
 from lamplighter.kit import Eui64, FirmwareVersion, ImageHash, Instant, UsageError
@@ -24,6 +37,13 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine, Row
 
 _BUSY_SECONDS: Final = 30.0
+_READS: Final = "lamplighter_reads"
+_BIND_MAX: Final = 500  # values in one IN (...); every database takes as many
+
+MAX_IMAGE_OCTETS: Final = 10_240_000  # DUIS, FirmwareImage
+
+
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +65,10 @@ class OpenRequest:
     kind: Order
     release: int
     created_at: Instant
+    attempted_at: Instant | None
+    """When it was first sent; None: never."""
+    command: bytes | None
+    """SRV 11.3: the signed pre-command that is to be sent; None: not signed yet."""
     devices: Mapping[Eui64, int]
     """Device -> id of its update."""
 
@@ -72,18 +96,25 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        # Readers do not wait for the writer, nor it for them.
+        self._readers = engine.execution_options(**{_READS: True})
 
     @classmethod
     def open(cls, url: str) -> Store:
         """Open the database at `url` (`sqlite:///file` or `postgresql+psycopg://...`), up to date."""
-        engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS} if "sqlite" in url else {})
-        if engine.dialect.name == "sqlite":
+        try:
+            address = make_url(url)
+            is_sqlite = address.get_backend_name() == "sqlite"
+            engine = create_engine(address, connect_args={"timeout": _BUSY_SECONDS} if is_sqlite else {})
+        except (ArgumentError, ImportError) as cause:
+            raise UsageError(f"this is no address of a database: {cause}") from cause
+        if is_sqlite:
             _prepare_sqlite(engine)
         try:
             upgrade(engine)
-        except DatabaseError as cause:
+        except (DatabaseError, CommandError) as cause:
             engine.dispose()
-            raise UsageError(f"cannot open {engine.url}: {cause.orig}") from cause
+            raise UsageError(f"cannot open {engine.url}: {getattr(cause, 'orig', cause)}") from cause
         return cls(engine)
 
     def close(self) -> None:
@@ -93,6 +124,11 @@ class Store:
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
         with self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with self._readers.begin() as connection:
             yield connection
 
     def _insert(self, table: Any) -> Any:
@@ -120,7 +156,7 @@ class Store:
 
     def device(self, eui: Eui64) -> Device | None:
         """One Device."""
-        with self._transaction() as connection:
+        with self._reading() as connection:
             row = connection.execute(select(s.device).where(s.device.c.eui == eui)).one_or_none()
         if row is None:
             return None
@@ -148,7 +184,7 @@ class Store:
     def cpl_entry(self, manufacturer: int, version: FirmwareVersion) -> CplEntry | None:
         """The CPL entry of a manufacturer's version."""
         table = s.cpl_entry
-        with self._transaction() as connection:
+        with self._reading() as connection:
             row = connection.execute(
                 select(table).where(table.c.manufacturer == manufacturer, table.c.version == version)
             ).one_or_none()
@@ -158,6 +194,10 @@ class Store:
 
     def add_release(self, release: Release) -> int:
         """Register a release; its number, also where it was registered before."""
+        if len(release.image) > MAX_IMAGE_OCTETS:
+            raise UsageError(
+                f"no request carries an image of {len(release.image)} octets: at most {MAX_IMAGE_OCTETS}"
+            )
         values = {
             "procedure": release.procedure.value, "manufacturer": release.manufacturer,
             "version": release.version, "hash": release.hash.octets,
@@ -174,14 +214,11 @@ class Store:
 
     def release(self, number: int) -> Release:
         """One release with its image."""
-        with self._transaction() as connection:
+        with self._reading() as connection:
             row = connection.execute(select(s.release).where(s.release.c.id == number)).one_or_none()
         if row is None:
             raise UsageError(f"there is no release {number}")
-        return Release(
-            Procedure(row.procedure), row.manufacturer, row.version, ImageHash(row.hash),
-            row.minimum_hardware, row.maximum_hardware, row.image,
-        )  # fmt: skip
+        return _release(row, row.image)
 
     # What is under way
 
@@ -198,15 +235,9 @@ class Store:
 
     def idle_updates(self) -> list[Update]:
         """The updates that no unanswered request is for: those that an order may be due for."""
-        unanswered = (
-            select(s.request_device.c.device_update)
-            .join(s.request, s.request.c.counter == s.request_device.c.request)
-            .where(
-                s.request.c.answered_at.is_(None),
-                s.request_device.c.device_update == s.device_update.c.id,
-            )
+        return self._updates(
+            ~exists(_unanswered().where(s.request_device.c.device_update == s.device_update.c.id))
         )
-        return self._updates(~exists(unanswered))
 
     def _updates(self, *conditions: Any) -> list[Update]:
         query = (
@@ -215,46 +246,81 @@ class Store:
             .where(*conditions)
             .order_by(s.device_update.c.id)
         )
-        with self._transaction() as connection:
+        with self._reading() as connection:
             return [_update(row) for row in connection.execute(query)]
 
     def open_updates_of(self, devices: Iterable[Eui64]) -> dict[Eui64, tuple[Update, Release]]:
         """The latest update of each Device, with what its release says (its image left out)."""
-        query = (
-            select(s.device_update, *(c for c in s.release.c if c.name not in {"id", "image"}))
-            .join(s.release, s.release.c.id == s.device_update.c.release)
-            .where(s.device_update.c.device.in_(list(devices)))
-            .order_by(s.device_update.c.id)
-        )
-        with self._transaction() as connection:
-            rows = connection.execute(query).all()
-        return {
-            row.device: (
-                _update(row),
-                Release(
-                    Procedure(row.procedure), row.manufacturer, row.version, ImageHash(row.hash),
-                    row.minimum_hardware, row.maximum_hardware, b"",
-                ),
-            )
-            for row in rows
-        }  # fmt: skip
+        found: dict[Eui64, tuple[Update, Release]] = {}
+        with self._reading() as connection:
+            for some in _slices(devices):
+                query = (
+                    select(s.device_update, *(c for c in s.release.c if c.name not in {"id", "image"}))
+                    .join(s.release, s.release.c.id == s.device_update.c.release)
+                    .where(s.device_update.c.device.in_(some))
+                    .order_by(s.device_update.c.id)
+                )
+                for row in connection.execute(query):
+                    found[row.device] = _update(row), _release(row, b"")
+        return found
 
-    def commit_order(self, kind: Order, release: int, updates: Sequence[Update], now: Instant) -> int:
+    def requests_for(self, updates: Iterable[int]) -> dict[int, dict[int, Instant]]:
+        """For each update the counters of the requests that were made for it, and when."""
+        found: dict[int, dict[int, Instant]] = {}
+        with self._reading() as connection:
+            for some in _slices(updates):
+                query = (
+                    select(s.request_device.c.device_update, s.request.c.counter, s.request.c.created_at)
+                    .join(s.request, s.request.c.counter == s.request_device.c.request)
+                    .where(s.request_device.c.device_update.in_(some))
+                )
+                for row in connection.execute(query):
+                    found.setdefault(row.device_update, {})[row.counter] = Instant(row.created_at)
+        return found
+
+    def commit_order(self, kind: Order, release: int, updates: Sequence[Update], now: Instant) -> int | None:
         """Write an order to the outbox with the RequestID counter that it will bear.
 
-        The counter is the time in milliseconds, and always above the last: a clock that is put back, or a
-        database that is brought back, does not make the DCC see a counter twice.
+        An update that an unanswered request is for by now is left out; None where none is left. The counter
+        is the time in milliseconds, and always above the last: a clock that is put back, or a database that
+        is brought back, does not make the DCC see a counter twice.
         """
         with self._transaction() as connection:
+            ids = [update.id for update in updates]
+            taken = {
+                row.device_update
+                for some in _slices(ids)
+                for row in connection.execute(_unanswered().where(s.request_device.c.device_update.in_(some)))
+            }
+            free = [number for number in ids if number not in taken]
+            if not free:
+                return None
             last = connection.execute(select(func.max(s.request.c.counter))).scalar_one() or 0
-            counter = max(last + 1, now // MILLISECOND)
+            counter = int(max(last + 1, now // MILLISECOND))
             connection.execute(
                 insert(s.request).values(counter=counter, kind=kind.value, release=release, created_at=now)
             )
             connection.execute(
-                insert(s.request_device), [{"request": counter, "device_update": u.id} for u in updates]
+                insert(s.request_device),
+                [{"request": counter, "device_update": number} for number in free],
             )
-        return int(counter)
+        return counter
+
+    def note_attempt(self, counter: int, now: Instant) -> None:
+        """Note that a request is about to be sent; its first time counts."""
+        with self._transaction() as connection:
+            connection.execute(
+                update(s.request)
+                .where(s.request.c.counter == counter, s.request.c.attempted_at.is_(None))
+                .values(attempted_at=now)
+            )
+
+    def keep_command(self, counter: int, command: bytes) -> None:
+        """Keep the signed pre-command of a request before it is sent."""
+        with self._transaction() as connection:
+            connection.execute(
+                update(s.request).where(s.request.c.counter == counter).values(command=command)
+            )
 
     def open_requests(self) -> list[OpenRequest]:
         """What is ordered and not yet answered, the oldest first."""
@@ -267,14 +333,11 @@ class Store:
         )
         devices: dict[int, dict[Eui64, int]] = {}
         heads: dict[int, Row[Any]] = {}
-        with self._transaction() as connection:
+        with self._reading() as connection:
             for row in connection.execute(query):
                 heads[row.counter] = row
                 devices.setdefault(row.counter, {})[row.device] = row.device_update
-        return [
-            OpenRequest(counter, Order(row.kind), row.release, Instant(row.created_at), devices[counter])
-            for counter, row in heads.items()
-        ]
+        return [_open_request(row, devices[counter]) for counter, row in heads.items()]
 
     def close_request(
         self, counter: int, code: str, evidence: Mapping[int, Sequence[Evidence]], now: Instant
@@ -301,7 +364,7 @@ class Store:
             )
         return bool(done.rowcount)
 
-    def waiting(self, limit: int = 1000) -> list[InboxMessage]:
+    def waiting(self, limit: int = 100) -> list[InboxMessage]:
         """Messages that are neither applied nor dead, the oldest first."""
         query = (
             select(s.inbox)
@@ -309,7 +372,7 @@ class Store:
             .order_by(s.inbox.c.id)
             .limit(limit)
         )
-        with self._transaction() as connection:
+        with self._reading() as connection:
             return [InboxMessage(row.id, row.octets, row.received_at) for row in connection.execute(query)]
 
     def apply(self, message: InboxMessage, evidence: Mapping[int, Sequence[Evidence]], now: Instant) -> None:
@@ -326,7 +389,7 @@ class Store:
     def dead_letters(self) -> list[tuple[InboxMessage, str]]:
         """The messages that could not be applied, with their reasons."""
         query = select(s.inbox).where(s.inbox.c.dead_reason.is_not(None)).order_by(s.inbox.c.id)
-        with self._transaction() as connection:
+        with self._reading() as connection:
             return [
                 (InboxMessage(row.id, row.octets, row.received_at), row.dead_reason)
                 for row in connection.execute(query)
@@ -343,7 +406,7 @@ class Store:
             .where(s.device_update.c.device == device)
             .order_by(s.evidence.c.at, s.evidence.c.id)
         )
-        with self._transaction() as connection:
+        with self._reading() as connection:
             return [TimelineEntry(_evidence(row), row.octets) for row in connection.execute(query)]
 
     def _append(
@@ -353,38 +416,43 @@ class Store:
         rows = [
             {
                 "device_update": number, "fact": item.fact.name, "at": item.at, "message": item.message,
-                "detail": item.detail, "version": item.version, "source": source,
+                "detail": item.detail, "version": item.version, "source": source, "digest": _digest(item),
             }
             for number, items in evidence.items()
             for item in items
         ]  # fmt: skip
-        if not rows:
-            return
-        connection.execute(self._insert(s.evidence).on_conflict_do_nothing(), rows)
-        for number in evidence:
-            self._derive(connection, number)
+        if rows:
+            connection.execute(self._insert(s.evidence).on_conflict_do_nothing(), rows)
+            for some in _slices(evidence):
+                _derive(connection, some)
 
-    def _derive(self, connection: Connection, number: int) -> None:
-        """Write the state that an update's evidence means, and the version that its Device reported."""
-        target = connection.execute(
-            select(s.release.c.version, s.device_update.c.device)
-            .join(s.device_update, s.device_update.c.release == s.release.c.id)
-            .where(s.device_update.c.id == number)
-        ).one()
-        known = [
-            _evidence(row)
-            for row in connection.execute(select(s.evidence).where(s.evidence.c.device_update == number))
-        ]
-        connection.execute(
-            update(s.device_update)
-            .where(s.device_update.c.id == number)
-            .values(state=fold(known, target.version).value)
+
+def _derive(connection: Connection, updates: Sequence[int]) -> None:
+    """Write the states that updates' evidence means, and the versions that their Devices reported."""
+    targets = {
+        row.id: (row.version, row.device)
+        for row in connection.execute(
+            select(s.device_update.c.id, s.device_update.c.device, s.release.c.version)
+            .join(s.release, s.release.c.id == s.device_update.c.release)
+            .where(s.device_update.c.id.in_(updates))
         )
-        reported = max((e for e in known if e.version is not None), key=lambda e: e.at, default=None)
-        if reported is not None:
-            connection.execute(
-                update(s.device).where(s.device.c.eui == target.device).values(firmware=reported.version)
-            )
+    }
+    known: dict[int, list[Evidence]] = {}
+    for row in connection.execute(select(s.evidence).where(s.evidence.c.device_update.in_(updates))):
+        known.setdefault(row.device_update, []).append(_evidence(row))
+    states = [{"key": n, "state": fold(items, targets[n][0]).value} for n, items in known.items()]
+    connection.execute(
+        update(s.device_update).where(s.device_update.c.id == bindparam("key", type_=Integer)), states
+    )
+    reported = [
+        {"key": targets[number][1], "firmware": last.version}
+        for number, items in known.items()
+        if (last := max((e for e in items if e.version is not None), key=lambda e: e.at, default=None))
+    ]
+    if reported:
+        connection.execute(
+            update(s.device).where(s.device.c.eui == bindparam("key", type_=s.EuiColumn)), reported
+        )
 
 
 def _prepare_sqlite(engine: Engine) -> None:
@@ -398,7 +466,43 @@ def _prepare_sqlite(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        reads = connection.get_execution_options().get(_READS, False)
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+def _slices(values: Iterable[_Value]) -> Iterator[list[_Value]]:
+    """All values, as many at a time as one statement takes."""
+    ordered = list(values)
+    for start in range(0, len(ordered), _BIND_MAX):
+        yield ordered[start : start + _BIND_MAX]
+
+
+def _unanswered() -> Any:
+    """The updates that unanswered requests are for."""
+    return (
+        select(s.request_device.c.device_update)
+        .join(s.request, s.request.c.counter == s.request_device.c.request)
+        .where(s.request.c.answered_at.is_(None))
+    )
+
+
+def _digest(item: Evidence) -> bytes:
+    said = (item.fact.name, str(item.at), item.message, item.detail, str(item.version))
+    return hashlib.sha256("\0".join(said).encode()).digest()
+
+
+def _release(row: Row[Any], image: bytes) -> Release:
+    return Release(
+        Procedure(row.procedure), row.manufacturer, row.version, ImageHash(row.hash),
+        row.minimum_hardware, row.maximum_hardware, image,
+    )  # fmt: skip
+
+
+def _open_request(row: Row[Any], devices: Mapping[Eui64, int]) -> OpenRequest:
+    return OpenRequest(
+        row.counter, Order(row.kind), row.release, Instant(row.created_at),
+        None if row.attempted_at is None else Instant(row.attempted_at), row.command, devices,
+    )  # fmt: skip
 
 
 def _update(row: Row[Any]) -> Update:

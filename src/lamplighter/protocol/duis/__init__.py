@@ -13,7 +13,8 @@
 and `decode_response` read without believing, for display and tests. All of them are total: any octets give
 a value, a `DecodeError`, or a `VerificationError` whose `check` names what failed:
 
-    xml-oversize xml-tags xml-encoding xml-doctype xml-entity xml-cdata xml-comment xml-instruction xml-depth
+    xml-oversize xml-tags xml-namespaces xml-attributes xml-encoding xml-doctype xml-entity xml-cdata
+    xml-comment xml-instruction xml-depth
     xml-unsigned xml-signature-count xml-signature-moved xml-signature-shape
     xml-canonicalization-algorithm xml-signature-algorithm xml-digest-algorithm xml-transform xml-reference
     xml-keyinfo xml-certificate-unknown xml-certificate-use xml-certificate-role xml-certificate-expired
@@ -66,6 +67,7 @@ from lamplighter.protocol.duis.reader import MAX_OCTETS
 from lamplighter.protocol.duis.requests import (
     CANCEL,
     ActivateFirmware,
+    Header,
     ReadFirmwareVersion,
     ReadInventory,
     Request,
@@ -73,6 +75,7 @@ from lamplighter.protocol.duis.requests import (
     SignedPreCommand,
     UpdateFirmware,
     UpdatePpmidFirmware,
+    decode_header,
     decode_request,
     encode_request,
 )
@@ -128,6 +131,7 @@ __all__ = [
     "FutureDatedCode",
     "FutureDatedDeviceAlert",
     "GbcsPayload",
+    "Header",
     "InventoryDevice",
     "Line",
     "MeterDecommissioned",
@@ -156,6 +160,7 @@ __all__ = [
     "TransferStatus",
     "UpdateFirmware",
     "UpdatePpmidFirmware",
+    "decode_header",
     "decode_request",
     "decode_response",
     "encode_request",

@@ -9,7 +9,7 @@ from lamplighter.kit import UsageError
 from lamplighter.protocol.duis.grammar import NAMESPACE, SPACE, SR, describe, fail
 
 if TYPE_CHECKING:
-    from lamplighter.protocol.duis.grammar import Node
+    from lamplighter.protocol.duis.grammar import Decoder
 
 SCHEMA_VERSION: Final = "5.4"
 DSIG: Final = "http://www.w3.org/2000/09/xmldsig#"
@@ -28,7 +28,7 @@ _OPENINGS: Final = {
 }
 
 
-def decode_document(root: Any, name: str, header: Node, body: Node) -> tuple[Any, Any, str]:
+def decode_document(root: Any, name: str, header: Decoder, body: Decoder) -> tuple[Any, Any, str]:
     """Header, body and schemaVersion of the document whose root must be `name`."""
     if root.tag != SR + name:
         fail(root, f"<{name}>", describe(root))

@@ -33,11 +33,15 @@ _NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010f
 Value = TypeVar("Value")
 
 
-class Node(Protocol):
-    """What an element may contain."""
+class Decoder(Protocol):
+    """What is to be read of an element."""
 
     def decode(self, element: Any) -> Any:
         """The value of an element."""
+
+
+class Node(Decoder, Protocol):
+    """What an element may contain."""
 
     def encode(self, name: str, value: Any) -> str:
         """The element `name` with this value."""

@@ -1,8 +1,9 @@
 """The safe reader: octets that came from anybody, to an XML tree that can do no harm.
 
-Refused by name, before any meaning is looked at: too many octets or tags, another encoding than UTF-8, XML
-1.1, a DOCTYPE, entities, CDATA sections, nesting deeper than any DUIS message, and (unless the caller allows
-them) comments and processing instructions. Any other fault of the XML is a `DecodeError` with its line.
+Refused by name, before any meaning is looked at: too many octets, tags, attributes or namespaces, another
+encoding than UTF-8, XML 1.1, a DOCTYPE, entities, CDATA sections, nesting deeper than any DUIS message, and
+(unless the caller allows them) comments and processing instructions. Any other fault of the XML is a
+`DecodeError` with its line.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from lamplighter.kit import DecodeError, VerificationError
 
 MAX_OCTETS: Final = 16 * 1024 * 1024  # a 10,240,000-octet image as base64 and 50,000 Device ids, and room
 MAX_TAGS: Final = 20_000  # an inventory of 17 Devices has under 1,000, and each costs memory
+MAX_ATTRIBUTES: Final = 1_000  # a message has some twenty; libxml2 canonicalises them in quadratic time
+MAX_NAMESPACES: Final = 32  # a message declares four; their canonical form costs declarations times elements
 MAX_DEPTH: Final = 16  # the deepest message of ours has nine levels, its signature seven
 
 _BOM: Final = b"\xef\xbb\xbf"
@@ -53,6 +56,11 @@ def read(octets: bytes, *, comments: bool = False) -> Any:
         raise VerificationError("xml-oversize", f"at most {MAX_OCTETS} octets", str(len(octets)))
     if octets.count(b"<") > MAX_TAGS:
         raise VerificationError("xml-tags", f"at most {MAX_TAGS} tags", "more")
+    # Counted in the octets: more than there are, where a text holds the like, and never fewer.
+    if octets.count(b"xmlns") > MAX_NAMESPACES:
+        raise VerificationError("xml-namespaces", f"at most {MAX_NAMESPACES} namespace declarations", "more")
+    if octets.count(b"=") > MAX_ATTRIBUTES:
+        raise VerificationError("xml-attributes", f"at most {MAX_ATTRIBUTES} attributes", "more")
     start = _after_declaration(octets)
     # Where one octet's absence settles it, two need not be looked for.
     if b"!" in octets and b"<!" in octets:

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from lamplighter.kit import Eui64, FirmwareVersion, ImageHash, Instant, UsageError
 from lamplighter.kit.instant import from_iso
 from lamplighter.protocol.duis.document import SCHEMA_VERSION, decode_document, encode_document
-from lamplighter.protocol.duis.grammar import Choice, Sequence, failure, maybe, one
+from lamplighter.protocol.duis.grammar import Choice, Sequence, failure, local, maybe, one
 from lamplighter.protocol.duis.identifiers import RequestId  # noqa: TC001 # a NamedTuple field
 from lamplighter.protocol.duis.reader import read
 from lamplighter.protocol.duis.simple_types import (
@@ -121,6 +121,29 @@ class _Header(NamedTuple):
     variant: str
 
 
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a request says of itself, whether or not its body can be read."""
+
+    id: RequestId
+    """The id under which it is to be answered."""
+    command_variant: str
+    """One digit."""
+    service: str
+    """The service reference."""
+    variant: str
+    """The service reference variant."""
+    body: str
+    """The name of the element in the body; empty where there is not exactly one."""
+
+    @property
+    def suits_body(self) -> bool:
+        """Whether service reference and command variant are those of the body, if that is known at all."""
+        service = _BY_ELEMENT.get(self.body)
+        found = _Service(self.service, self.command_variant)
+        return service is None or (found == service and self.service == self.variant)
+
+
 class _Service(NamedTuple):
     """The service reference and command variant that go with a body."""
 
@@ -172,6 +195,30 @@ _BODY: Final = Choice(
         "ReadInventory": Sequence(ReadInventory, one("DeviceID", EUI)),
     }
 )
+
+
+_BY_ELEMENT: Final = {
+    "UpdateFirmware": _SERVICES[UpdateFirmware],
+    "ReadFirmwareVersion": _SERVICES[ReadFirmwareVersion],
+    "ActivateFirmware": _SERVICES[ActivateFirmware],
+    "UpdatePPMIDFirmware": _SERVICES[UpdatePpmidFirmware],
+    "SignedPreCommand": _SERVICES[SignedPreCommand],
+    "ReadInventory": _SERVICES[ReadInventory],
+}
+
+
+class _Name:
+    """Of a body only which element it holds."""
+
+    def decode(self, element: Any) -> str:
+        names = [local(child) for child in element]
+        return names[0] if len(names) == 1 else ""
+
+
+def decode_header(octets: bytes) -> Header:
+    """Read the header of a request without believing it, for whoever is to say that the rest is wrong."""
+    header, body, _ = decode_document(read(octets, comments=True), "Request", _HEADER, _Name())
+    return Header(header.id, header.command_variant, header.service, header.variant, body)
 
 
 def decode_request(octets: bytes) -> Request:

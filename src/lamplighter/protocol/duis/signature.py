@@ -156,11 +156,12 @@ def verify(octets: bytes, ring: KeyRing, *, role: int, now: Instant | None) -> t
     _check_certificate(certificate, role, now)
     digest = _octets("DigestValue", parts.digest, hashlib.sha256().digest_size)
     value = _octets("SignatureValue", parts.value, SIGNATURE_OCTETS)
+    # In this order: whoever has no signature of the certificate's holder makes us canonicalise nothing.
+    if not is_signed_by(certificate.public_key, parts.signed_info, value):
+        raise VerificationError("xml-signature", f"a signature by {certificate}", "one that is not")
     found = hashlib.sha256(_canonical(root)).digest()
     if found != digest:
         raise VerificationError("xml-digest", digest.hex(), found.hex())
-    if not is_signed_by(certificate.public_key, parts.signed_info, value):
-        raise VerificationError("xml-signature", f"a signature by {certificate}", "one that is not")
     return root, certificate
 
 

@@ -111,9 +111,7 @@ class Ring:
 
     def message_signers(self, holder: Eui64) -> tuple[Certificate, ...]:
         """The trusted certificates under which `holder` may sign GBCS messages (not XML)."""
-        return tuple(
-            c for c in self._by_holder.get((holder, Use.DIGITAL_SIGNATURE), ()) if c.role not in _XML_ROLES
-        )
+        return self._message_signers.get(holder.octets, ())
 
     def private_key(self, certificate: Certificate) -> PrivateKey | None:
         """The private key of a certificate, where this ring has it."""

@@ -97,6 +97,8 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(length=8), nullable=False),
         sa.Column("release", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("attempted_at", sa.BigInteger(), nullable=True),
+        sa.Column("command", sa.LargeBinary(), nullable=True),
         sa.Column("answered_at", sa.BigInteger(), nullable=True),
         sa.Column("response_code", sa.String(length=16), nullable=True),
         sa.CheckConstraint("kind IN ('11.4', '11.1', '11.3')", name=op.f("ck_request_kind_is_known")),
@@ -118,6 +120,7 @@ def upgrade() -> None:
         sa.Column("detail", sa.String(), nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=True),
         sa.Column("source", sa.Integer(), nullable=True),
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
         sa.CheckConstraint(
             "fact IN ('SUBMITTED', 'REFUSED', 'ACCEPTED', 'AT_HUB', 'HUB_FAILED', 'ON_DEVICE', 'TRANSFER_FAILED', 'IMAGE_VERIFIED', 'IMAGE_REJECTED', 'ACTIVATION_SENT', 'ACTIVATION_ACCEPTED', 'ACTIVATION_REFUSED', 'ACTIVATION_SCHEDULED', 'ACTIVATED', 'ACTIVATION_FAILED')",
             name=op.f("ck_evidence_fact_is_known"),
@@ -127,7 +130,7 @@ def upgrade() -> None:
         ),
         sa.ForeignKeyConstraint(["source"], ["inbox.id"], name=op.f("fk_evidence_source")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_evidence")),
-        sa.UniqueConstraint("device_update", "fact", "at", "message", name=op.f("uq_evidence_device_update")),
+        sa.UniqueConstraint("device_update", "digest", name=op.f("uq_evidence_device_update")),
         comment="What is known of each update, and from which message.",
     )
     op.create_table(
