@@ -1,4 +1,4 @@
-"""A home for the tests of hub and Devices: one hub, a PPMID, an HCALCS, and a HAN on a virtual clock."""
+"""A home for the tests of hub and Devices: one hub, Devices of each kind, and a HAN on a virtual clock."""
 
 from __future__ import annotations
 
@@ -9,16 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 from lamplighter.kit import Eui64, FirmwareVersion, Instant
 from lamplighter.kit.instant import HOUR, MILLISECOND
-from lamplighter.lab.devices import Flash, Hcalcs, Maker, Nameplate, Ppmid
-from lamplighter.lab.hub import Activation, Hub
+from lamplighter.lab.devices import Esme, Flash, Gsme, Hcalcs, Maker, Nameplate, Ppmid
+from lamplighter.lab.hub import FIRMWARE, Activation, Hub, Memory, Record
 from lamplighter.lab.pki import Pki
-from lamplighter.lab.wire import Cluster, HanFrame, WanGbcs, WanImage, WanImageReceipt
+from lamplighter.lab.wire import (
+    Cluster,
+    HanFrame,
+    WanDeviceLeft,
+    WanGbcs,
+    WanHubFirmware,
+    WanImage,
+    WanImageReceipt,
+)
 from lamplighter.protocol import gbcs
 from lamplighter.protocol import image as images
 from lamplighter.protocol.smki import Role, Use
 
 if TYPE_CHECKING:
     from lamplighter.kit import ImageHash, Step
+    from lamplighter.lab.devices import Schedule
 
 NOW = Instant(1_900_000_000_000_000)
 SUPPLIER = Eui64.of(0x90B3D51F30010000)
@@ -27,19 +36,33 @@ ACB = Eui64.of(0x90B3D51F30000002)
 HUB = Eui64.of(0x00DB1234567890A2)
 PPMID = Eui64.of(0x00DB1234567890A4)
 HCALCS = Eui64.of(0x00DB1234567890A0)
+ESME = Eui64.of(0x00DB1234567890A1)
+GSME = Eui64.of(0x00DB1234567890A3)
 
 PKI = Pki("a home")
 SEALER = images.SealKey(PKI.private_key("maker"))
 MAKER = Maker(SEALER.public_key)
-AT_ACB = PKI.acb(ACB, (SUPPLIER,), (HUB, PPMID, HCALCS))
+AT_ACB = PKI.acb(ACB, (SUPPLIER,), (HUB, PPMID, HCALCS, ESME, GSME))
 SIGNER = PKI.issued(SUPPLIER, Role.SUPPLIER, Use.DIGITAL_SIGNATURE)
 RIVAL_SIGNER = PKI.issued(RIVAL, Role.SUPPLIER, Use.DIGITAL_SIGNATURE)
 AT_PPMID = PKI.device(PPMID, ACB)
 AT_HCALCS = PKI.device(HCALCS, ACB, SUPPLIER)
 AT_HUB = PKI.device(HUB, ACB).signer(HUB)
+RINGS = {PPMID: AT_PPMID, HCALCS: AT_HCALCS} | {
+    meter: PKI.device(meter, ACB, SUPPLIER) for meter in (ESME, GSME)
+}
 
 OLD, NEW = FirmwareVersion(0x01000000), FirmwareVersion(0x02000000)
-PLATES = {PPMID: Nameplate(PPMID, 0x121D, 0x0084, 0x0101), HCALCS: Nameplate(HCALCS, 0x121D, 0x0085, 0x0101)}
+IMAGE_TYPES = {PPMID: 0x0084, HCALCS: 0x0085, ESME: 0x0000, GSME: 0x0001}
+PLATES = {device: Nameplate(device, 0x121D, kind, 0x0101) for device, kind in IMAGE_TYPES.items()}
+KINDS: dict[Eui64, Any] = {PPMID: Ppmid, HCALCS: Hcalcs, ESME: Esme, GSME: Gsme}
+ACTIVATIONS = {
+    PPMID: Activation.AT_ONCE,
+    HCALCS: Activation.ON_COMMAND,
+    ESME: Activation.METER,
+    GSME: Activation.METER,
+}
+PAIR = (PPMID, HCALCS)
 
 
 def build(
@@ -66,6 +89,9 @@ def build(
 FACTORY = {device: images.encode(build(device, OLD)) for device in PLATES}
 FOR_PPMID = build(PPMID)
 FOR_HCALCS = images.sign_supplier(build(HCALCS), SIGNER)
+FOR = {device: images.sign_supplier(build(device), SIGNER) for device in (HCALCS, ESME, GSME)} | {
+    PPMID: FOR_PPMID
+}
 
 
 def activate(
@@ -100,58 +126,97 @@ def read_version(device: Eui64, counter: int) -> bytes:
 
 
 class Home:
-    """The actors and what they said; HAN frames take a few milliseconds, and some get lost."""
+    """The actors and what they said; HAN frames take a few milliseconds, and some get lost.
+
+    devices   that have power at first
+    joined    that the hub knows
+    loss      chance of each OTA frame to be lost, or of every frame where `all_lossy`
+    awake     schedules of Devices that sleep
+    hub       options of the hub
+    """
 
     def __init__(
         self,
         *,
+        devices: tuple[Eui64, ...] = PAIR,
         flashes: dict[Eui64, Flash] | None = None,
-        joined: tuple[Eui64, ...] = (PPMID, HCALCS),
+        joined: tuple[Eui64, ...] | None = None,
         loss: float = 0.0,
+        all_lossy: bool = False,
         seed: int = 0,
+        awake: dict[Eui64, Schedule] | None = None,
+        hub: dict[str, Any] | None = None,
+        capable: bool = True,
     ) -> None:
         self.now = NOW
         self.random = Random(seed)
         self.loss = loss
+        self.all_lossy = all_lossy
+        self.awake = awake or {}
         self.events: list[Any] = []
         self.receipts: list[WanImageReceipt] = []
+        self.told: list[WanHubFirmware | WanDeviceLeft] = []
         self.wan: list[WanGbcs] = []
-        self.flashes = flashes or {device: Flash.factory(FACTORY[device]) for device in PLATES}
-        kinds = {PPMID: Activation.AT_ONCE, HCALCS: Activation.ON_COMMAND}
-        self.nodes: dict[Eui64, Any] = {
-            HUB: Hub(HUB, AT_HUB, acb=ACB, devices={device: kinds[device] for device in joined})
-        }
+        self.flashes = flashes or {device: Flash.factory(FACTORY[device]) for device in devices}
+        self.memory = Memory(Record(FIRMWARE, capable))
+        self.joined = devices if joined is None else joined
+        self.hub_options = hub or {}
+        self.nodes: dict[Eui64, Any] = {}
         self.wakes: dict[Eui64, Instant | None] = {}
         self.air: list[tuple[Instant, int, HanFrame]] = []
         self.order = count()
-        self.take(HUB, self.nodes[HUB].start(NOW))
-        for device in PLATES:
-            self.power(device)
+        for node in (HUB, *devices):
+            self.power(node)
 
-    def power(self, device: Eui64) -> None:
-        """A new machine on the old flash."""
-        flash = self.flashes[device]
-        if device == PPMID:
-            machine: Any = Ppmid(PLATES[PPMID], flash, MAKER, AT_PPMID, hub=HUB, acb=ACB)
+    def power(self, node: Eui64) -> None:
+        """A new machine on the old memory."""
+        if node == HUB:
+            joined = {device: ACTIVATIONS[device] for device in self.joined}
+            machine: Any = Hub(HUB, AT_HUB, acb=ACB, devices=joined, memory=self.memory, **self.hub_options)
         else:
-            machine = Hcalcs(PLATES[HCALCS], flash, MAKER, AT_HCALCS, hub=HUB, acb=ACB, supplier=SUPPLIER)
-        self.nodes[device] = machine
-        self.wakes[device] = None
-        self.air = [entry for entry in self.air if entry[2].source != device]
+            options: dict[str, Any] = {} if node == PPMID else {"supplier": SUPPLIER}
+            machine = KINDS[node](
+                PLATES[node],
+                self.flashes[node],
+                MAKER,
+                RINGS[node],
+                hub=HUB,
+                acb=ACB,
+                awake=self.awake.get(node),
+                **options,
+            )
+        self.unplug(node)
+        self.nodes[node] = machine
+        self.take(node, machine.start(self.now))
+
+    def unplug(self, node: Eui64) -> None:
+        """No power: what it was about to say is not said, and nothing is heard."""
+        self.nodes.pop(node, None)
+        self.wakes[node] = None
+        self.air = [entry for entry in self.air if entry[2].source != node]
         heapq.heapify(self.air)
-        self.take(device, machine.start(self.now))
 
     def take(self, node: Eui64, step: Step) -> None:
         self.wakes[node] = step.wake
         self.events += step.events
         for frame in step.send:
             match frame:
-                case HanFrame() if self.random.random() >= self.loss or frame.cluster is Cluster.TUNNELING:
-                    heapq.heappush(self.air, (Instant(self.now + 5 * MILLISECOND), next(self.order), frame))
+                case HanFrame():
+                    lossy = self.all_lossy or frame.cluster is Cluster.OTA
+                    if not lossy or self.random.random() >= self.loss:
+                        heapq.heappush(
+                            self.air, (Instant(self.now + 5 * MILLISECOND), next(self.order), frame)
+                        )
                 case WanImageReceipt():
                     self.receipts.append(frame)
                 case WanGbcs():
                     self.wan.append(frame)
+                case _:
+                    self.told.append(frame)
+
+    def do(self, node: Eui64, deed: str, *arguments: Any) -> None:
+        """Call a machine's method that gives a step."""
+        self.take(node, getattr(self.nodes[node], deed)(*arguments, self.now))
 
     def send(self, image: images.Image | bytes, *devices: Eui64, transfer: int = 1) -> None:
         """An image arrives over the WAN."""
@@ -161,6 +226,11 @@ class Home:
     def tell(self, device: Eui64, octets: bytes) -> None:
         """A GBCS message arrives over the WAN."""
         self.take(HUB, self.nodes[HUB].receive(WanGbcs(HUB, device, octets, outbound=True), self.now))
+
+    def tell_device(self, device: Eui64, octets: bytes) -> None:
+        """A GBCS message arrives over the HAN."""
+        frame = HanFrame(HUB, device, Cluster.TUNNELING, octets)
+        self.take(device, self.nodes[device].receive(frame, self.now))
 
     def run(self, length: int = 1 * HOUR) -> None:
         """Let that much time pass."""

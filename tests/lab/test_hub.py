@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from lamplighter.kit import Eui64, FirmwareVersion, Step
 from lamplighter.kit.instant import DAY, HOUR
 from lamplighter.lab.devices import BOOT_TIME, Booted
 from lamplighter.lab.hub import SLOTS, Activation, Hub, Passed, Stray, Unfit
-from lamplighter.lab.wire import Cluster, HanFrame, WanGbcs, WanImage
+from lamplighter.lab.wire import Cluster, HanFrame, WanGbcs, WanImage, acknowledge
 from lamplighter.protocol import gbcs
 from lamplighter.protocol import image as images
 from lamplighter.protocol.gbcs import ActivationResult, AlertCode, Outcome, TransferResult
@@ -18,6 +19,7 @@ from lamplighter.protocol.gbcs import ActivationResult, AlertCode, Outcome, Tran
 from .home import (
     ACB,
     AT_HUB,
+    FOR,
     FOR_HCALCS,
     FOR_PPMID,
     HCALCS,
@@ -37,7 +39,14 @@ def _transferred(home: Home) -> list[tuple[AlertCode, Eui64, FirmwareVersion, Tr
     return [(alert.alert, alert.target, alert.version, alert.result) for alert in alerts]
 
 
-def test_a_ppmid_is_updated_in_one_step_and_proves_it() -> None:
+def _hub(*devices: Eui64, **options: Any) -> Hub:
+    """A hub that runs."""
+    hub = Hub(HUB, AT_HUB, acb=ACB, devices=dict.fromkeys(devices, Activation.AT_ONCE), **options)
+    hub.start(NOW)
+    return hub
+
+
+def test_a_ppmid_is_updated_in_one_step_and_proves_it_by_ccs08_code_0_and_cs09_result_0() -> None:
     home = Home()
     home.send(FOR_PPMID, PPMID)
     home.run()
@@ -63,16 +72,24 @@ def test_an_hcalcs_keeps_the_image_until_it_is_told_and_proves_it() -> None:
 
 
 def test_one_image_from_the_wan_serves_all_its_devices() -> None:
-    hub = Hub(HUB, AT_HUB, acb=ACB, devices=dict.fromkeys((PPMID, Eui64.of(7)), Activation.AT_ONCE))
+    hub = _hub(PPMID, Eui64.of(7))
     step = hub.receive(WanImage(HUB, 5, images.encode(FOR_PPMID), (PPMID, Eui64.of(7), Eui64.of(8))), NOW)
     receipts = [(r.transfer, r.device, r.delivered) for r in step.send if not isinstance(r, HanFrame)]
     assert [(5, PPMID, True), (5, Eui64.of(7), True), (5, Eui64.of(8), False)] == receipts
     assert [PPMID, Eui64.of(7)] == [f.destination for f in step.send if isinstance(f, HanFrame)]
 
 
+@pytest.mark.parametrize("device", list(FOR))
+def test_ccs08_code_0_success(device) -> None:
+    home = Home(devices=(device,))
+    home.send(FOR[device], device)
+    home.run()
+    assert [(AlertCode.TRANSFER_SUCCEEDED, device, NEW, TransferResult.SUCCESS)] == _transferred(home)
+
+
 @pytest.mark.parametrize("hardware", [(0x0000, 0x0100), (0x0102, 0xFFFF)])
 @pytest.mark.parametrize("device", [PPMID, HCALCS])
-def test_a_hardware_version_mismatch_is_code_2_and_nothing_is_transferred(device, hardware) -> None:
+def test_ccs08_code_2_hardware_version_mismatch_and_nothing_is_transferred(device, hardware) -> None:
     home = Home()
     home.send(build(device, hardware=hardware), device)
     home.run()
@@ -81,14 +98,14 @@ def test_a_hardware_version_mismatch_is_code_2_and_nothing_is_transferred(device
     assert OLD == home.nodes[device].version
 
 
-def test_a_device_that_runs_the_version_already_has_it_discarded() -> None:
+def test_ccs08_code_1_image_discarded_that_its_device_runs_already() -> None:
     home = Home()
     home.send(build(PPMID, OLD, payload=b"the same version, other octets"), PPMID)
     home.run(2 * DAY)  # it does not follow a notice of its own version, but it polls
     assert [(AlertCode.TRANSFER_FAILED, PPMID, OLD, TransferResult.IMAGE_DISCARDED)] == _transferred(home)
 
 
-def test_an_image_that_its_device_finds_invalid_is_code_3() -> None:
+def test_ccs08_code_3_file_transfer_failure_where_the_device_finds_the_image_invalid() -> None:
     home = Home()
     home.send(build(PPMID, sealer=None), PPMID)
     home.run()
@@ -96,7 +113,7 @@ def test_an_image_that_its_device_finds_invalid_is_code_3() -> None:
     assert [expected] == _transferred(home)
 
 
-def test_a_device_that_never_asks_is_code_1_in_the_end() -> None:
+def test_ccs08_code_1_image_discarded_for_which_nobody_ever_asks() -> None:
     home = Home()
     home.nodes[PPMID] = _Deaf()
     home.wakes[PPMID] = None
@@ -153,7 +170,7 @@ def test_a_device_that_is_busy_with_an_image_gets_no_other() -> None:
 
 def test_a_hub_holds_so_many_images_and_no_more() -> None:
     devices = [Eui64.of(number) for number in range(SLOTS + 2)]
-    hub = Hub(HUB, AT_HUB, acb=ACB, devices=dict.fromkeys(devices, Activation.AT_ONCE))
+    hub = _hub(*devices)
     delivered = []
     for number, device in enumerate(devices[:-1]):
         octets = images.encode(build(PPMID, FirmwareVersion(number)))
@@ -182,15 +199,16 @@ def test_alerts_of_a_hub_are_signed_and_count_upwards() -> None:
 
 
 def test_gbcs_passes_through_unread() -> None:
-    hub = Hub(HUB, AT_HUB, acb=ACB, devices={PPMID: Activation.AT_ONCE})
+    hub = _hub(PPMID)
     inward = hub.receive(WanGbcs(HUB, PPMID, b"anything", outbound=True), NOW)
     assert (HanFrame(HUB, PPMID, Cluster.TUNNELING, b"anything"),) == inward.send
-    outward = hub.receive(HanFrame(PPMID, HUB, Cluster.TUNNELING, b"at all"), NOW)
-    assert (WanGbcs(HUB, PPMID, b"at all", outbound=False),) == outward.send
+    frame = HanFrame(PPMID, HUB, Cluster.TUNNELING, b"at all")
+    outward = hub.receive(frame, NOW)
+    assert (WanGbcs(HUB, PPMID, b"at all", outbound=False), acknowledge(frame)) == outward.send
 
 
 def test_a_stranger_on_the_han_is_not_served() -> None:
-    hub = Hub(HUB, AT_HUB, acb=ACB, devices={PPMID: Activation.AT_ONCE})
+    hub = _hub(PPMID)
     for frame in (
         HanFrame(HCALCS, HUB, Cluster.OTA, b""),
         HanFrame(HCALCS, HUB, Cluster.TUNNELING, b""),

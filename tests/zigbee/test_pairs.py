@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lamplighter.kit import FirmwareVersion, Step
+from lamplighter.kit import FirmwareVersion, Instant, Step
 from lamplighter.kit.instant import DAY, HOUR, MILLISECOND, SECOND
 from lamplighter.protocol import zigbee
 from lamplighter.protocol.zigbee import client as client_machine
@@ -150,6 +151,74 @@ def test_a_wait_is_kept_to_the_second_and_the_block_period_from_then_on() -> Non
     (block,) = hub.receive(again, NOW).send
     stored = device.receive(block, NOW + 61 * SECOND)
     assert ((), NOW + 61 * SECOND + 500 * MILLISECOND) == (stored.send, stored.wake)
+
+
+@pytest.mark.parametrize("page", [0, 200])
+@pytest.mark.parametrize("period", [1, 300, 2_000])
+def test_a_server_keeps_its_minimum_block_period_and_the_client_learns_it(period: int, page: int) -> None:
+    link = Link(Random(0))
+    device, hub = client(page=page), zigbee.OtaServer(period)
+    served = []
+    straight = hub.receive
+
+    class Watched:
+        due = property(lambda _: hub.due)
+        wake = staticmethod(hub.wake)
+
+        def receive(self, octets: bytes, now: Instant) -> Step:
+            step = straight(octets, now)
+            served.extend(now for o in step.send if isinstance(zigbee.decode(o).command, zigbee.ImageBlock))
+            return step
+
+    link.run(device, Watched(), hub.offer(offer(), NOW))
+    assert [zigbee.Fetched(NEW, FILE), zigbee.Delivered(NEW), zigbee.Activate(NEW)] == link.heard
+    assert period * MILLISECOND <= min((b - a for a, b in pairwise(served)), default=period * MILLISECOND)
+
+
+def test_a_client_that_knows_no_block_period_is_told_to_wait_each_time() -> None:
+    hub = zigbee.OtaServer(1_500)
+    hub.offer(offer(), NOW)
+    hub.receive(zigbee.encode(zigbee.Frame(1, zigbee.QueryNextImageRequest(OLD, HARDWARE))), NOW)
+    request = zigbee.encode(zigbee.Frame(2, zigbee.ImageBlockRequest(NEW, 0, 64)))
+    answers = [
+        zigbee.decode(hub.receive(request, NOW + seconds * SECOND).send[0]).command for seconds in range(4)
+    ]
+    assert [zigbee.ImageBlock, zigbee.WaitForData, zigbee.ImageBlock, zigbee.WaitForData] == [
+        type(answer) for answer in answers
+    ]
+    waits = [answer for answer in answers if isinstance(answer, zigbee.WaitForData)]
+    assert [(1, 1_500), (1, 1_500)] == [(wait.request - wait.current, wait.period) for wait in waits]
+
+
+def test_a_client_whose_turn_it_is_not_waits_and_is_served_after() -> None:
+    device, hub = client(), zigbee.OtaServer()
+    hub.offer(offer(), NOW)
+    (query,) = device.query(NOW).send
+    hub.held = True
+    (request,) = device.receive(hub.receive(query, NOW).send[0], NOW).send
+    assert hub.serving
+    assert hub.lane() is None
+    told = device.receive(hub.receive(request, NOW).send[0], NOW)
+    assert ((), NOW + server.HOLD_SECONDS * SECOND) == (told.send, told.wake)
+    hub.held = False
+    (again,) = device.wake(told.wake).send
+    device.receive(hub.receive(again, told.wake).send[0], told.wake)
+    assert 64 == hub.reached
+
+
+@pytest.mark.parametrize("block", [1, 7, 40, 64])
+def test_the_lanes_carry_a_transfer_to_its_last_block_and_no_further(block: int) -> None:
+    device, hub = client(block=block), zigbee.OtaServer()
+    assert (None, None, 0) == (device.lane(), hub.lane(), hub.reached)
+    hub.offer(offer(), NOW)
+    step = device.receive(hub.receive(device.query(NOW).send[0], NOW).send[0], NOW)
+    serve, (fetch, blocks) = hub.lane(), device.lane()
+    for _ in range(blocks):
+        step = fetch(serve(step.send[0], NOW).send[0], NOW)
+        assert (1, ()) == (len(step.send), step.events)
+    assert device.lane() is None
+    step = device.receive(hub.receive(step.send[0], NOW).send[0], NOW)
+    assert (zigbee.Fetched(NEW, FILE),) == step.events
 
 
 def test_the_blocks_of_a_page_are_spaced_as_asked() -> None:

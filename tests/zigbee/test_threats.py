@@ -184,6 +184,21 @@ def test_pages_asked_for_without_end_are_aborted() -> None:
     assert [zigbee.Undelivered(NEW, zigbee.Cause.EXHAUSTED)] == events
 
 
+def test_a_budget_used_up_between_two_blocks_of_a_page_ends_the_offer_too() -> None:
+    """Pages of one octet a block, each waited out: the end comes in a wake, and is told like any other."""
+    hub = _serving()
+    request = _say(zigbee.ImagePageRequest(NEW, 0, 1, len(FILE), 0))
+    now, events = NOW, []
+    while not events:
+        step = hub.receive(request, now)
+        events += step.events
+        while not events and step.wake is not None and step.wake < NOW + DAY:
+            now = step.wake
+            step = hub.wake(now)
+            events += step.events
+    assert ([zigbee.Undelivered(NEW, zigbee.Cause.EXHAUSTED)], False) == (events, hub.busy)
+
+
 @pytest.mark.parametrize(
     "request_",
     [

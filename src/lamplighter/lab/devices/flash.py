@@ -2,8 +2,10 @@
 
 One bank holds the active image, the other the pending one. Only the record says which is which and whether
 the other bank counts, so that the single write of the record is what makes a change happen: before it the old
-state holds, after it the new one. The active bank is never erased, and the bank that was active before an
-activation is kept until the new image has booted, so that there is an image to boot at any instant.
+state holds, after it the new one. What a Device does because of one input is one such write: that it heard a
+command, what it did, and what it has to say about it, which stays in the outbox until the hub has it. The
+active bank is never erased, and the bank that was active before an activation is kept until the new image has
+booted, so that there is an image to boot at any instant.
 """
 
 from __future__ import annotations
@@ -13,11 +15,15 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from lamplighter.kit import Chart
+from lamplighter.lab.wire import digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lamplighter.kit import Eui64, ImageHash, Instant
+
+
+OUTBOX_MAX: Final = 64  # messages that a Device keeps for its hub; an assumption
 
 
 class Pending(Enum):
@@ -93,6 +99,9 @@ class Record:
     heard: tuple[tuple[Eui64, int], ...] = ()
     """For each party the counter of its latest command: nothing at or below it is obeyed."""
 
+    outbox: tuple[bytes, ...] = ()
+    """GBCS messages that the hub has not acknowledged yet, oldest first."""
+
     def last_heard(self, party: Eui64) -> int:
         """The counter of the party's latest command; -1: none."""
         return dict(self.heard).get(party, -1)
@@ -100,6 +109,38 @@ class Record:
     def hear(self, party: Eui64, counter: int) -> Record:
         """The record after a command of this counter."""
         return replace(self, heard=tuple({**dict(self.heard), party: counter}.items()))
+
+    def discard(self) -> Record:
+        """Whatever waits for its activation no longer counts."""
+        return self._after(Change.DISCARD)
+
+    def keep(self) -> Record:
+        """What was written to the other bank is complete."""
+        return self._after(Change.KEEP)
+
+    def swap(self, order: Order) -> Record:
+        """The pending image is the one to boot next, on trial."""
+        return replace(self._after(Change.SWAP), active=1 - self.active, order=order)
+
+    def confirm(self) -> Record:
+        """The image on trial has booted: it stays, and the one before it no longer counts."""
+        return replace(self._after(Change.CONFIRM), order=None)
+
+    def roll_back(self) -> Record:
+        """The image on trial does not boot: back to the one before it."""
+        return replace(self._after(Change.ROLL_BACK), active=1 - self.active, order=None)
+
+    def say(self, octets: bytes) -> Record:
+        """One more message for the hub; where there are too many, the oldest is forgotten."""
+        return replace(self, outbox=(*self.outbox, octets)[-OUTBOX_MAX:])
+
+    def said(self, acknowledged: bytes) -> Record:
+        """The hub has the message of this digest."""
+        kept = tuple(octets for octets in self.outbox if digest(octets) != acknowledged)
+        return self if len(kept) == len(self.outbox) else replace(self, outbox=kept)
+
+    def _after(self, change: Change) -> Record:
+        return replace(self, pending=CHART.fire(self.pending, change))
 
 
 @dataclass(slots=True)
@@ -128,35 +169,16 @@ class Flash:
         """The complete file that waits for its activation, if one does."""
         return self.banks[1 - self.record.active] if self.record.pending is Pending.HELD else None
 
-    def keep(self, octets: bytes) -> None:
-        """Write a pending image; whatever waited there is gone, even if the power fails midway."""
+    def write(self, octets: bytes) -> None:
+        """Write the bank that is not active, of which the record must say that it does not count."""
         other = 1 - self.record.active
-        self.commit(self._after(Change.DISCARD))
         self._write(other, b"")
         self._write(other, octets)
-        self.commit(self._after(Change.KEEP))
-
-    def swap(self, order: Order) -> None:
-        """Make the pending image the one to boot next, on trial."""
-        record = self._after(Change.SWAP)
-        self.commit(replace(record, active=1 - record.active, order=order))
-
-    def confirm(self) -> None:
-        """The image on trial has booted: it stays, and the one before it no longer counts."""
-        self.commit(replace(self._after(Change.CONFIRM), order=None))
-
-    def roll_back(self) -> None:
-        """The image on trial does not boot: back to the one before it."""
-        record = self._after(Change.ROLL_BACK)
-        self.commit(replace(record, active=1 - record.active, order=None))
 
     def commit(self, record: Record) -> None:
         """Replace the record, in one write."""
         self.before_write()
         self.record = record
-
-    def _after(self, change: Change) -> Record:
-        return replace(self.record, pending=CHART.fire(self.record.pending, change))
 
     def _write(self, bank: int, octets: bytes) -> None:
         self.before_write()

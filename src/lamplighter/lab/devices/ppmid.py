@@ -2,9 +2,9 @@
 
 It gets no Supplier signature, so an image stands or falls with its manufacturer's seal. It activates as soon
 as the hub says so, and reports to the ACB how that went (CS09, 8F8B). It may sleep through an Image Notify,
-so it also asks of its own accord. No later command would ever release an image that it holds: if the hub's
-word was lost, it activates when it next boots or would ask, as the ZCL has a client do that gets no Upgrade
-End Response.
+so it also asks of its own accord: once a day, or at each waking if it has a schedule. No later command would
+ever release an image that it holds: if the hub's word was lost, it activates when it next boots or would ask,
+as the ZCL has a client do that gets no Upgrade End Response.
 """
 
 from __future__ import annotations
@@ -52,5 +52,11 @@ class Ppmid(Device):
     def _report(self, order: Order, result: gbcs.ActivationResult, now: Instant) -> None:  # noqa: ARG002 # only the hub orders
         success = result is gbcs.ActivationResult.SUCCESS
         outcome = gbcs.Outcome.SUCCESS if success else gbcs.Outcome.FAILURE
-        alert = gbcs.Cs09Alert(gbcs.AlertCode.PPMID_ACTIVATION, now, self._running, outcome)
-        self._alert(alert, self._acb)
+        self._proof(outcome, now)
+
+    def _rave(self, image: images.Image, now: Instant) -> None:  # noqa: ARG002 # it says again what it says at boot
+        self._proof(gbcs.Outcome.SUCCESS, now)
+
+    def _proof(self, outcome: gbcs.Outcome, now: Instant) -> None:
+        alert = gbcs.Cs09Alert(gbcs.AlertCode.PPMID_ACTIVATION, now, self._version, outcome)
+        self._alert(alert, self._acb, now)

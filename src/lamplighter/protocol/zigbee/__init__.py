@@ -48,6 +48,7 @@ from lamplighter.protocol.zigbee.commands import (
     WaitForData,
 )
 from lamplighter.protocol.zigbee.download import Reason
+from lamplighter.protocol.zigbee.exchange import Straight
 from lamplighter.protocol.zigbee.frame import Frame, decode, encode
 from lamplighter.protocol.zigbee.server import (
     Cause,
@@ -89,6 +90,7 @@ __all__ = [
     "Reason",
     "ServerEvent",
     "Status",
+    "Straight",
     "Undelivered",
     "UpgradeEndRequest",
     "UpgradeEndResponse",

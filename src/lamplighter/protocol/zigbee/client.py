@@ -30,6 +30,7 @@ from lamplighter.protocol.zigbee.frame import Frame
 
 if TYPE_CHECKING:
     from lamplighter.protocol.zigbee.commands import Command
+    from lamplighter.protocol.zigbee.exchange import Straight
 
 SCHEDULE_MAX: Final = 365 * DAY  # a later activation is taken for "wait for a command"; our own choice
 
@@ -194,6 +195,17 @@ class OtaClient:
     def idle(self) -> bool:
         """Whether `query` would ask now, rather than wait for the update in hand."""
         return CHART.allows(self.state, Signal.QUERY)
+
+    def lane(self) -> tuple[Straight, int] | None:
+        """The download's own fast path, and for how many blocks it is sure to ask for another; None: not now.
+
+        For whoever carries frames and knows that nothing comes between: it may hand them over there instead
+        of to `receive`, for so many blocks, and nothing else needs to be asked or told.
+        """
+        download = self._download
+        if download is None or not (blocks := download.sure):
+            return None
+        return download.straight, blocks
 
     def query(self, now: Instant) -> Step:
         """Ask the server for an image; nothing while an update is in hand."""

@@ -151,6 +151,13 @@ class Download:
         """Octets received so far: the File Offset of the next."""
         return len(self._received)
 
+    @property
+    def sure(self) -> int:
+        """Blocks for which `straight` is sure to ask for another, if they are what was asked for."""
+        if self._period or self._page or self.state is not State.ASKING:
+            return 0
+        return max(self._size - self.offset - 1, 0) // self._block
+
     def start(self, now: Instant) -> Step:
         """The first request."""
         return self._ask(now)

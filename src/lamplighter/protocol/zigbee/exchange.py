@@ -13,10 +13,15 @@ image type, version and offset together. Whatever compares unequal is not refuse
 from __future__ import annotations
 
 import struct
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
+from lamplighter.kit import Instant, Step
 from lamplighter.protocol.zigbee.commands import Id, Status
 from lamplighter.protocol.zigbee.frame import QUIET, TO_CLIENT, TO_SERVER
+
+Straight: TypeAlias = Callable[[bytes, Instant], Step | None]
+"""A machine's fast path: the next frame in, one frame out; None: untouched, look closer."""
 
 REQUEST: Final = struct.Struct("<BBBBHHIIB")  # with field control 00: no node address, no block period
 REQUEST_OCTETS: Final = REQUEST.size

@@ -1,7 +1,8 @@
 """The OTA server for one client: what a Communications Hub runs for each Device that it has an image for.
 
 One offer at a time, one transfer at a time. Each offer ends in exactly one outcome: `Delivered`,
-`HardwareMismatch`, `NotNeeded` or `Undelivered`. Left out on purpose: rate limiting by WAIT_FOR_DATA.
+`HardwareMismatch`, `NotNeeded` or `Undelivered`. Two things slow a client down, both said by WAIT_FOR_DATA: a
+minimum block period, and a hub that serves another client first (`held`).
 """
 
 from __future__ import annotations
@@ -28,15 +29,18 @@ from lamplighter.protocol.zigbee.commands import (
     Status,
     UpgradeEndRequest,
     UpgradeEndResponse,
+    WaitForData,
 )
 from lamplighter.protocol.zigbee.frame import Frame
 from lamplighter.protocol.zigbee.upload import Upload
 
 if TYPE_CHECKING:
     from lamplighter.protocol.zigbee.commands import Command
+    from lamplighter.protocol.zigbee.exchange import Straight
 
 LIFETIME: Final = 7 * DAY  # of an offer; our own choice
 NOTIFY_PERIOD: Final = 1 * HOUR  # between notices to a client that has not asked yet; our own choice
+HOLD_SECONDS: Final = 300  # that a client is told to wait while another is served; our own choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +148,18 @@ CHART: Final = Chart(
 
 
 class OtaServer:
-    """Serves one client."""
+    """Serves one client.
 
-    __slots__ = ("_due", "_offer", "_transaction", "_until", "_upload", "state")
+    period  the minimum block period, milliseconds, 0..65535: no two blocks go out closer than that; 0: none
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_due", "_offer", "_period", "_transaction", "_until", "_upload", "held", "state")
+
+    def __init__(self, period: int = 0) -> None:
         self.state = CHART.start
+        self.held = False
+        """Whether blocks are held back, because another client has its turn."""
+        self._period = period
         self._offer: Offer | None = None
         self._upload: Upload | None = None
         self._transaction = 0
@@ -166,17 +176,31 @@ class OtaServer:
         """Whether an offer is open, so that `offer` would have to wait."""
         return not CHART.allows(self.state, Signal.OFFER)
 
-    def offer(self, offer: Offer, now: Instant) -> Step:
-        """Take an image for the client, and tell it."""
+    @property
+    def serving(self) -> bool:
+        """Whether the client is fetching the image."""
+        return self.state is State.SERVING
+
+    @property
+    def reached(self) -> int:
+        """Octets of the image that were served at least once, in this transfer."""
+        return 0 if self._upload is None else self._upload.reached
+
+    def lane(self) -> Straight | None:
+        """The upload's own fast path: see `OtaClient.lane`; None: not now."""
+        return None if self._upload is None or self.held else self._upload.straight
+
+    def offer(self, offer: Offer, now: Instant, until: Instant | None = None) -> Step:
+        """Take an image for the client, and tell it. The offer ends at `until`, or after its `LIFETIME`."""
         self._fire(Signal.OFFER)
         self._offer = offer
-        self._until = Instant(now + LIFETIME)
+        self._until = Instant(now + LIFETIME) if until is None else until
         return self._notify(offer, now)
 
     def receive(self, octets: bytes, now: Instant) -> Step:
         """Take one frame from the client. Any octets will do."""
         upload = self._upload
-        if upload is not None:
+        if upload is not None and not self.held:
             step = upload.straight(octets, now)
             if step is not None:
                 return step
@@ -190,8 +214,12 @@ class OtaServer:
             case ImageBlockRequest() | ImagePageRequest() as request:
                 if upload is None:
                     return self._answer(heard.transaction, AbortTransfer())
-                step = upload.answer(heard.transaction, request, now)
-                return self._close(Cause.EXHAUSTED, step.send) if step.events else step
+                if self.held:
+                    clock = to_zigbee(now)
+                    return self._answer(
+                        heard.transaction, WaitForData(clock, clock + HOLD_SECONDS, self._period)
+                    )
+                return self._uploaded(upload.answer(heard.transaction, request, now))
             case UpgradeEndRequest(status, image):
                 return self._ended(heard.transaction, status, image, now)
             case _:
@@ -204,7 +232,11 @@ class OtaServer:
             return self._on()
         if now >= self._until:
             return self._close(Cause.UNASKED if self._upload is None else Cause.UNFINISHED)
-        return self._notify(offer, now) if self._upload is None else self._upload.wake(now)
+        return self._notify(offer, now) if self._upload is None else self._uploaded(self._upload.wake(now))
+
+    def _uploaded(self, step: Step) -> Step:
+        """The transfer has one thing to report: that its budget is used up."""
+        return self._close(Cause.EXHAUSTED, step.send) if step.events else step
 
     def _fire(self, signal: Signal) -> None:
         self.state = CHART.fire(self.state, signal)
@@ -240,7 +272,7 @@ class OtaServer:
             return self._end(Signal.CLOSE, NotNeeded(image), nothing.send)
         self._fire(Signal.SERVE)
         if self._upload is None:  # else the client starts again, and the same budget goes on
-            self._upload = Upload(image, offer.octets, self._until)
+            self._upload = Upload(image, offer.octets, self._until, self._period)
         return self._answer(transaction, NextImage(image, len(offer.octets)))
 
     def _ended(self, transaction: int, status: Status, image: ImageId, now: Instant) -> Step:

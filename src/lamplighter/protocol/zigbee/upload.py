@@ -13,7 +13,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
 from lamplighter.kit import Chart, Step
-from lamplighter.kit.instant import MILLISECOND, Instant
+from lamplighter.kit.instant import MILLISECOND, SECOND, Instant, to_zigbee
 from lamplighter.protocol.zigbee import frame
 from lamplighter.protocol.zigbee.commands import (
     AbortTransfer,
@@ -21,6 +21,7 @@ from lamplighter.protocol.zigbee.commands import (
     ImageBlockRequest,
     ImageId,
     ImagePageRequest,
+    WaitForData,
 )
 from lamplighter.protocol.zigbee.exchange import ANSWER_HEADS, REQUEST_CONTROL, REQUEST_OCTETS
 from lamplighter.protocol.zigbee.frame import Frame
@@ -85,39 +86,47 @@ class _Page:
 class Upload:
     """Serves `octets`, the whole file of `image`.
 
-    until  what `Step.wake` says between the blocks of no page: the deadline of whoever holds this machine
+    until   what `Step.wake` says between the blocks of no page: the deadline of whoever holds this machine
+    period  the minimum block period, milliseconds: a client that asks sooner is told to wait, and so learns
+            of it (ZCL OTA, Rate Limiting); 0: none
     """
 
     __slots__ = (
+        "_free_at",
         "_octets",
         "_offset",
         "_page",
+        "_period",
         "_question",
-        "_reached",
         "_repeats",
         "due",
         "image",
+        "reached",
         "state",
         "until",
     )
 
-    def __init__(self, image: ImageId, octets: bytes, until: Instant) -> None:
+    def __init__(self, image: ImageId, octets: bytes, until: Instant, period: int = 0) -> None:
         self.image = image
         self.state = CHART.start
         self.until = until
         self.due = until
         self._octets = octets
-        self._reached = 0
+        self.reached = 0
+        """Octets served at least once, from the first on."""
         self._repeats = REPEATS_MIN + len(octets) // OCTETS_A_REPEAT
         self._page: _Page | None = None
         self._offset = 0  # of the page's next block
+        self._period = period
+        self._free_at = Instant(0)  # when the next block may go out, under a minimum block period
         plain = frame.encode(Frame(0, ImageBlockRequest(image, 0, 0)))
-        self._question = plain[2:12]  # command, field control, image
+        # Command, field control, image; under a minimum block period no request goes the straight way.
+        self._question = b"" if period else plain[2:12]
 
     @property
     def complete(self) -> bool:
         """Whether every octet was served at least once."""
-        return self._reached == len(self._octets)
+        return self.reached == len(self._octets)
 
     def straight(self, octets: bytes, now: Instant) -> Step | None:  # noqa: ARG002 # the shape of every machine
         """Answer a plain request for the very next block; None: look closer."""
@@ -129,14 +138,14 @@ class Upload:
         ):
             return None
         offset, maximum = _OFFSET_AND_MAXIMUM.unpack_from(octets, 12)
-        if offset != self._reached:
+        if offset != self.reached:
             return None
         data = self._octets[offset : offset + min(BLOCK_OCTETS_MAX, maximum)]
         length = len(data)
         if not length:
             return None
         # The arrow (SERVING, BLOCK) leads back to SERVING, so there is no state to change.
-        self._reached = offset + length
+        self.reached = offset + length
         answer = b"".join((ANSWER_HEADS[octets[1]], octets[4:16], _LENGTHS[length], data))
         return Step((answer,), (), self.until)
 
@@ -146,13 +155,18 @@ class Upload:
         data = self._cut(request.offset, min(request.maximum, page))
         if self.state is State.ABORTED or request.image != self.image or not data:
             return Step((_abort(transaction),), (), self.due)
+        if now < self._free_at:
+            clock = to_zigbee(now)
+            later = clock - (now - self._free_at) // SECOND  # whole seconds, upwards
+            return Step((_answer(transaction, WaitForData(clock, later, self._period)),), (), self.due)
         if isinstance(request, ImagePageRequest):
             end = min(request.offset + request.page, len(self._octets))
-            spacing = max(request.spacing * MILLISECOND, SPACING_MIN)
+            spacing = max(max(request.spacing, self._period) * MILLISECOND, SPACING_MIN)
             self._page = _Page(transaction, end, request.maximum, spacing)
             self._offset = request.offset
             self._fire(Signal.PAGE)
             return self._turn(self._page, now)
+        self._free_at = Instant(now + self._period * MILLISECOND)
         self._fire(Signal.BLOCK)
         return self._serve(transaction, request.offset, data)
 
@@ -172,6 +186,7 @@ class Upload:
         data = self._cut(self._offset, min(page.maximum, page.end - self._offset))
         offset = self._offset
         self._offset += len(data)
+        self._free_at = Instant(now + self._period * MILLISECOND)
         self.due = min(Instant(now + page.spacing), self.until)
         if self._offset >= page.end:
             self._fire(Signal.PAGE_END)
@@ -181,8 +196,8 @@ class Upload:
         return self._octets[offset : offset + min(maximum, BLOCK_OCTETS_MAX)]
 
     def _serve(self, transaction: int, offset: int, data: bytes) -> Step:
-        if offset <= self._reached < offset + len(data):
-            self._reached = offset + len(data)
+        if offset <= self.reached < offset + len(data):
+            self.reached = offset + len(data)
         else:
             self._repeats -= 1
             if not self._repeats:
