@@ -454,7 +454,7 @@ def test_a_command_that_comes_twice_is_obeyed_once():
     user.wait()
     sent = [t for t in lab.world.trace_of(device) if t.what == "WAN GBCS" and t.source == "DCC"]
     before = len(lab.world.trace)
-    lab.world._carry("DCC", lab_frame(lab, device, sent[0].octets))
+    lab.world.carry("DCC", lab_frame(lab, device, sent[0].octets))
     lab.world.run_until(Instant(lab.world.now + DAY // 2))
     said = [t for t in lab.world.trace[before:] if t.what == "WAN GBCS" and t.destination == "DCC"]
     assert said == []
@@ -491,7 +491,7 @@ def test_whatever_comes_a_chart_moves_along_its_arrows_and_ends(states, data):
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(deliveries.Word), st.integers(0, 10))))
 def test_the_number_of_open_deliveries_is_that_of_those_which_have_not_ended(steps):
-    book = deliveries.Deliveries()
+    book = deliveries.Deliveries(DAY)
     devices = [Eui64.of(n) for n in range(4)]
     id_ = duis.RequestId(SUPPLIER, ACB, 1)
     begun = {}

@@ -83,6 +83,13 @@ RULES: Final[dict[type, Rule]] = {
 """Every request that is served. 11.1 and 11.4 judge their Devices one by one: see `firmware`."""
 
 
+def is_responsible(user: User, entry: Entry) -> bool:
+    """Whether a User is, in one of its roles, the responsible Supplier of a Device."""
+    return (UserRole.IMPORT_SUPPLIER in user.roles and user.user == entry.import_side) or (
+        UserRole.GAS_SUPPLIER in user.roles and user.user == entry.gas_side
+    )
+
+
 class Access:
     """The Users, and the highest counter that each has spent."""
 
@@ -115,13 +122,13 @@ class Access:
             if request.id.counter <= last:
                 return Refusal(Reason.COUNTER_NOT_ABOVE, f"{request.id.counter} after {last}")
             self._counters[user.user] = request.id.counter
-        if not rule.types:
-            if request.id.target != self._acb:
-                return Refusal(Reason.WRONG_TARGET, f"{request.id.target} is not the ACB")
-            return None
-        return self._target(request.id.target, user, rule)
+        return self.target(request)
 
-    def _target(self, device: Eui64, user: User, rule: Rule) -> Entry | Refusal:
+    def target(self, request: duis.Request) -> Entry | Refusal | None:
+        """The target of a request, as things stand now: as they may no longer do when it was held back."""
+        rule, user, device = RULES[type(request.body)], self._users[request.id.originator], request.id.target
+        if not rule.types:
+            return None if device == self._acb else Refusal(Reason.WRONG_TARGET, f"{device} is not the ACB")
         entry = self._inventory.find(device)
         if entry is None:
             return Refusal(Reason.NO_SUCH_DEVICE, str(device))
@@ -129,6 +136,6 @@ class Access:
             return Refusal(Reason.WRONG_DEVICE_TYPE, f"{rule.srv} for a {entry.type.value}")
         if entry.status not in rule.statuses:
             return Refusal(Reason.DEVICE_STATUS, f"{device} is {entry.status.value}")
-        if user.roles & _SUPPLIERS and user.user not in entry.suppliers:
+        if user.roles & _SUPPLIERS and not is_responsible(user, entry):
             return Refusal(Reason.NOT_RESPONSIBLE, f"{user.user} for {device}")
         return entry

@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from lamplighter.kit import Chart
+from lamplighter.kit import Chart, Instant
 
 if TYPE_CHECKING:
-    from lamplighter.kit import Eui64, Instant
+    from collections.abc import Iterator
+
+    from lamplighter.kit import Eui64, ImageHash
     from lamplighter.protocol.duis import RequestId
 
 
@@ -27,6 +29,8 @@ class Stage(Enum):
     """The Device has said how it went."""
     LAPSED = auto()
     """The Device has not spoken in time."""
+    RETURNED = auto()
+    """It never got to the Device, and the User was told why."""
 
 
 class Word(Enum):
@@ -37,6 +41,7 @@ class Word(Enum):
     DEFERRED = auto()
     SUPERSEDED = auto()
     OVERDUE = auto()
+    RETURNED = auto()
 
 
 CHART: Final = Chart(
@@ -47,6 +52,7 @@ CHART: Final = Chart(
         (Stage.SENT, Word.ANSWERED): Stage.ENDED,
         (Stage.SENT, Word.DEFERRED): Stage.DEFERRED,
         (Stage.SENT, Word.OVERDUE): Stage.LAPSED,
+        (Stage.SENT, Word.RETURNED): Stage.RETURNED,
         (Stage.DEFERRED, Word.ANSWERED): Stage.ENDED,
         (Stage.DEFERRED, Word.SUPERSEDED): Stage.ENDED,
         (Stage.DEFERRED, Word.OVERDUE): Stage.LAPSED,
@@ -79,20 +85,35 @@ class Command:
     stage: Stage
     """How far it has come."""
     due: Instant
-    """When an answer ought to be there; without meaning while the signature is awaited."""
+    """When an answer ought to be there; where none is awaited, since when not."""
     execution: Instant | None = None
     """When the Device is to act, if not at once."""
+    hash: ImageHash | None = None
+    """SRV 11.3: the Manufacturer Image Hash of what is to be activated."""
 
 
 class Commands:
-    """All commands, found by their answers."""
+    """All commands, found by their answers.
 
-    __slots__ = ("_awaited", "_commands", "_due")
+    A command that no answer is awaited to, because it has ended or was never signed, is forgotten after
+    `memory_period`; until then its repetitions are known for what they are.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_awaited", "_commands", "_deferred", "_due", "_memory_period", "_past")
+
+    def __init__(self, memory_period: int) -> None:
+        self._memory_period = memory_period
         self._commands: dict[CommandKey, Command] = {}
+        self._deferred: dict[Eui64, dict[CommandKey, None]] = {}
         self._due: list[tuple[Instant, CommandKey]] = []
+        self._past: list[tuple[Instant, CommandKey]] = []
         self._awaited = 0
+
+    def __len__(self) -> int:
+        return len(self._commands)
+
+    def __iter__(self) -> Iterator[Command]:
+        return iter(self._commands.values())
 
     @property
     def open(self) -> int:
@@ -118,17 +139,23 @@ class Commands:
 
     def deferred(self, device: Eui64) -> tuple[Command, ...]:
         """The commands that a Device has put off."""
-        return tuple(
-            c for c in self._commands.values() if c.key.device == device and c.stage is Stage.DEFERRED
-        )
+        return tuple(self._commands[key] for key in self._deferred.get(device, ()))
+
+    def forget(self, now: Instant) -> None:
+        """Forget what has been over for long enough."""
+        while self._past and self._past[0][0] <= now:
+            at, key = heapq.heappop(self._past)
+            command = self._commands.get(key)
+            if command and command.stage not in _AWAITED and command.due + self._memory_period == at:
+                del self._commands[key]
 
     def overdue(self, now: Instant) -> tuple[Command, ...]:
         """Commands whose answer ought to be there, earliest first."""
         found = []
         while self._due and self._due[0][0] <= now:
             due, key = heapq.heappop(self._due)
-            command = self._commands[key]
-            if command.due == due and command.stage in _AWAITED:
+            command = self._commands.get(key)
+            if command and command.due == due and command.stage in _AWAITED:
                 found.append(command)
         return tuple(found)
 
@@ -138,7 +165,16 @@ class Commands:
         return self._due[0][0] if self._due else None
 
     def _put(self, command: Command) -> None:
-        self._commands[command.key] = command
+        key = command.key
+        self._commands[key] = command
+        if command.stage is Stage.DEFERRED:
+            self._deferred.setdefault(key.device, {})[key] = None
+        elif (put_off := self._deferred.get(key.device)) is not None and key in put_off:
+            del put_off[key]
+            if not put_off:
+                del self._deferred[key.device]
         if command.stage in _AWAITED:
             self._awaited += 1
-            heapq.heappush(self._due, (command.due, command.key))
+            heapq.heappush(self._due, (command.due, key))
+        else:
+            heapq.heappush(self._past, (Instant(command.due + self._memory_period), key))

@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
-from lamplighter.kit import Chart
+from lamplighter.kit import Chart, Instant
 
 if TYPE_CHECKING:
-    from lamplighter.kit import Eui64, FirmwareVersion, ImageHash, Instant
+    from collections.abc import Iterator
+
+    from lamplighter.kit import Eui64, FirmwareVersion, ImageHash
     from lamplighter.protocol.duis import RequestId
 
 
@@ -31,6 +33,8 @@ class Stage(Enum):
     """The Device could not take it."""
     LAPSED = auto()
     """Nobody spoke in time."""
+    WITHDRAWN = auto()
+    """The DCC has given it up: the Device, its home or the CPL is no longer what it was."""
 
 
 class Word(Enum):
@@ -42,6 +46,7 @@ class Word(Enum):
     NOT_TRANSFERRED = auto()
     DEVICE_SPOKE = auto()
     OVERDUE = auto()
+    WITHDRAWN = auto()
 
 
 CHART: Final = Chart(
@@ -51,13 +56,16 @@ CHART: Final = Chart(
         (Stage.CROSSING, Word.DELIVERED): Stage.AT_HUB,
         (Stage.CROSSING, Word.NOT_DELIVERED): Stage.UNDELIVERED,
         (Stage.CROSSING, Word.OVERDUE): Stage.LAPSED,
+        (Stage.CROSSING, Word.WITHDRAWN): Stage.WITHDRAWN,
         (Stage.AT_HUB, Word.TRANSFERRED): Stage.ON_DEVICE,
         (Stage.AT_HUB, Word.NOT_TRANSFERRED): Stage.NOT_TRANSFERRED,
         # A Device that reboots quickly is heard before its hub has had its say.
         (Stage.AT_HUB, Word.DEVICE_SPOKE): Stage.SETTLED,
         (Stage.AT_HUB, Word.OVERDUE): Stage.LAPSED,
+        (Stage.AT_HUB, Word.WITHDRAWN): Stage.WITHDRAWN,
         (Stage.ON_DEVICE, Word.DEVICE_SPOKE): Stage.SETTLED,
         (Stage.ON_DEVICE, Word.OVERDUE): Stage.LAPSED,
+        (Stage.ON_DEVICE, Word.WITHDRAWN): Stage.WITHDRAWN,
     },
 )
 
@@ -82,25 +90,42 @@ class Delivery:
     hash: ImageHash
     """The image's hash."""
     due: Instant
-    """When the stage that it is in ought to have ended."""
+    """When the stage that it is in ought to have ended; if it is an end, since when."""
     stage: Stage = CHART.start
     """How far it has come."""
 
 
 class Deliveries:
-    """The latest delivery of each Device; an older one has no more to say."""
+    """The latest delivery of each Device; an older one has no more to say.
 
-    __slots__ = ("_due", "_latest", "_open")
+    A delivery that has ended is forgotten after `memory_period`. Until then it explains why a Device runs
+    another version than the inventory has.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_due", "_latest", "_memory_period", "_open", "_past")
+
+    def __init__(self, memory_period: int) -> None:
+        self._memory_period = memory_period
         self._latest: dict[Eui64, Delivery] = {}
         self._due: list[tuple[Instant, int, Eui64]] = []
+        self._past: list[tuple[Instant, int, Eui64]] = []
         self._open = 0
+
+    def __len__(self) -> int:
+        return len(self._latest)
+
+    def __iter__(self) -> Iterator[Delivery]:
+        return iter(self._latest.values())
 
     @property
     def open(self) -> int:
         """How many have not ended."""
         return self._open
+
+    def is_open(self, device: Eui64) -> bool:
+        """Whether the latest delivery to this Device has not ended."""
+        latest = self._latest.get(device)
+        return latest is not None and latest.stage in _OPEN
 
     def in_progress(self, device: Eui64) -> bool:
         """Whether an image is still between the DSP and this Device."""
@@ -133,8 +158,8 @@ class Deliveries:
         found = []
         while self._due and self._due[0][0] <= now:
             due, transfer, device = heapq.heappop(self._due)
-            latest = self._latest[device]
-            if latest.transfer == transfer and latest.due == due and latest.stage in _OPEN:
+            latest = self._latest.get(device)
+            if latest and (latest.transfer, latest.due) == (transfer, due) and latest.stage in _OPEN:
                 found.append(latest)
         return tuple(found)
 
@@ -143,7 +168,18 @@ class Deliveries:
         """When to look for overdue deliveries again."""
         return self._due[0][0] if self._due else None
 
+    def forget(self, now: Instant) -> None:
+        """Forget what has been over for long enough."""
+        while self._past and self._past[0][0] <= now:
+            _, transfer, device = heapq.heappop(self._past)
+            latest = self._latest.get(device)
+            if latest and latest.transfer == transfer:
+                del self._latest[device]
+
     def _put(self, delivery: Delivery) -> None:
         self._latest[delivery.device] = delivery
         if delivery.stage in _OPEN:
             heapq.heappush(self._due, (delivery.due, delivery.transfer, delivery.device))
+        else:
+            at = Instant(delivery.due + self._memory_period)
+            heapq.heappush(self._past, (at, delivery.transfer, delivery.device))

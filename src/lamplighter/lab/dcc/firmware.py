@@ -1,32 +1,37 @@
 """SRV 11.1 and 11.4: is the image on the CPL, and which of the Devices listed can have it.
 
 Nothing here looks at the Supplier's signature on an 11.1 image: that is the Device's to check (8F72, 8F1C),
-as the range of hardware versions in the OTA header is the hub's (CCS08).
+as the range of hardware versions in the OTA header is the hub's (CCS08). An upgrade path that does not lead
+from what a Device runs makes the firmware not applicable to it (assumed: no list is known to be for that).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from lamplighter.kit import DecodeError, VerificationError
+from lamplighter.lab.dcc.access import is_responsible
 from lamplighter.lab.dcc.refusals import Reason, Refusal
 from lamplighter.protocol import duis, image
-from lamplighter.protocol.duis import DeviceStatus, DeviceType
+from lamplighter.protocol.duis import CplStatus, DeviceStatus, DeviceType
 from lamplighter.protocol.image import Image, Layout
 
 if TYPE_CHECKING:
-    from lamplighter.kit import Eui64
+    from lamplighter.kit import Eui64, FirmwareVersion
+    from lamplighter.lab.dcc.access import User
     from lamplighter.lab.dcc.deliveries import Deliveries
     from lamplighter.lab.dcc.inventory import Entry, Inventory
-    from lamplighter.lab.dcc.products import ProductsList
+    from lamplighter.lab.dcc.products import Model, Product, ProductsList
 
 LAYOUTS: Final = {"11.1": Layout.SRV_11_1, "11.4": Layout.SRV_11_4}
 _TYPES: Final = {
     "11.1": frozenset({DeviceType.ESME, DeviceType.GSME, DeviceType.HCALCS}),
     "11.4": frozenset({DeviceType.PPMID}),
 }
+_NEEDS_A_CAPABLE_HUB: Final = frozenset({DeviceType.PPMID, DeviceType.HCALCS})
 
 
 class Objection(Enum):
@@ -44,11 +49,11 @@ class Limits:
     """What the network carries; public memory, so settings."""
 
     max_image_octets: int = image.MAX_IMAGE_OCTETS
-    """The largest whole OTA file."""
+    """The largest whole OTA file, as is said in practice; an assumption."""
     max_devices: int = 50_000
     """The longest list of Devices; the schema's 1,199,999 characters hold as many."""
     least_gbcs_version: str = "4.0"
-    """The version from which a hub's Devices can be updated by 11.4; an assumption."""
+    """The GBCS version that a PPMID or HCALCS and its hub must have; an assumption."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,7 @@ class Judge:
         self._limits = limits
 
     def judge(
-        self, user: Eui64, srv: str, body: duis.UpdateFirmware | duis.UpdatePpmidFirmware
+        self, user: User, srv: str, body: duis.UpdateFirmware | duis.UpdatePpmidFirmware
     ) -> Accepted | Refusal:
         """What becomes of a request of `user` to distribute an image."""
         if len(body.devices) > self._limits.max_devices:
@@ -87,24 +92,16 @@ class Judge:
         found = self._image(srv, body)
         if isinstance(found, Refusal):
             return found
-        products = self._products.of(found.header.manufacturer, body.version)
-        if not products:
-            return Refusal(
-                Reason.VERSION_NOT_ON_CPL, f"{body.version} of manufacturer {found.header.manufacturer:04X}"
-            )
-        models = {product.model for product in products if product.hash == found.hash}
-        if not models:
-            return Refusal(
-                Reason.HASH_NOT_ON_CPL,
-                f"{found.hash}; the CPL has {', '.join(str(p.hash) for p in products)}",
-            )
+        models = self._models(found, body.version)
+        if isinstance(models, Refusal):
+            return models
         entries: list[Entry] = []
         objections: dict[Objection, list[Eui64]] = {}
         for device in dict.fromkeys(body.devices):
             entry = self._inventory.find(device)
-            if entry is None or entry.type not in _TYPES[srv] or user not in entry.suppliers:
+            if entry is None or entry.type not in _TYPES[srv] or not is_responsible(user, entry):
                 objections.setdefault(Objection.INVALID, []).append(device)
-            elif (objection := self._objection(srv, entry, applicable=entry.model in models)) is not None:
+            elif (objection := self._objection(entry, models.get(entry.model))) is not None:
                 objections.setdefault(objection, []).append(device)
             else:
                 entries.append(entry)
@@ -119,7 +116,7 @@ class Judge:
             found = image.decode(body.image, layout)
             image.check(found, layout=layout, max_image_octets=self._limits.max_image_octets)
         except DecodeError as cause:
-            missing = layout is Layout.SRV_11_1 and image.guess_layout(body.image) is Layout.SRV_11_4
+            missing = layout is Layout.SRV_11_1 and _is_unsigned(body.image)
             return Refusal(Reason.SIGNATURE_MISSING if missing else Reason.IMAGE_MALFORMED, str(cause))
         except VerificationError as cause:
             large = cause.check == "image-size"
@@ -128,18 +125,49 @@ class Judge:
             return Refusal(Reason.VERSION_NOT_IN_IMAGE, f"{body.version}, not {found.header.file_version}")
         return found
 
-    def _objection(self, srv: str, entry: Entry, *, applicable: bool) -> Objection | None:
+    def _models(self, found: Image, version: FirmwareVersion) -> dict[Model, Product] | Refusal:
+        """The models that the CPL has this very image for."""
+        manufacturer = found.header.manufacturer
+        products = self._products.of(manufacturer, version)
+        if not products:
+            return Refusal(Reason.VERSION_NOT_ON_CPL, f"{version} of manufacturer {manufacturer:04X}")
+        active = [product for product in products if product.status is CplStatus.ACTIVE]
+        if not active:
+            said = ", ".join(product.status.value for product in products)
+            return Refusal(Reason.VERSION_NOT_ACTIVE, f"{version} of manufacturer {manufacturer:04X}: {said}")
+        models = {product.model: product for product in active if product.hash == found.hash}
+        if not models:
+            said = ", ".join(str(product.hash) for product in active)
+            return Refusal(Reason.HASH_NOT_ON_CPL, f"{found.hash}; the CPL has {said}")
+        return models
+
+    def _objection(self, entry: Entry, product: Product | None) -> Objection | None:
         if entry.status is not DeviceStatus.COMMISSIONED:
             return Objection.NOT_COMMISSIONED
-        if not applicable:
+        if product is None or not product.may_follow(entry.firmware):
             return Objection.NOT_APPLICABLE
         if self._deliveries.in_progress(entry.device):
             return Objection.IN_PROGRESS
-        least = _numbers(self._limits.least_gbcs_version)
-        if srv == "11.4" and _numbers(entry.gbcs_version) < least:
+        if entry.type in _NEEDS_A_CAPABLE_HUB and not self._is_capable(entry):
             return Objection.GBCS_VERSION
         return None
 
+    def _is_capable(self, entry: Entry) -> bool:
+        hub = self._inventory.find(entry.hub)
+        least = numbers_of(self._limits.least_gbcs_version)
+        return min(numbers_of(each.gbcs_version) for each in (entry, hub) if each is not None) >= least
 
-def _numbers(version: str) -> tuple[int, ...]:
+
+def _is_unsigned(octets: bytes) -> bool:
+    """Whether an image is sound but for the Supplier's signature, which it lacks."""
+    try:
+        image.decode(octets, Layout.SRV_11_4)
+    except DecodeError:
+        return False
+    return True
+
+
+@cache
+def numbers_of(version: str) -> tuple[int, ...]:
+    """A GBCS version as what orders it: `4.10` comes after `4.2`."""
     return tuple(int(part) for part in version.split("."))

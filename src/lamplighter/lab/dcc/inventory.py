@@ -1,18 +1,24 @@
-"""The Smart Metering Inventory: every Device that the DCC knows, and whose it is."""
+"""The Smart Metering Inventory: every Device that the DCC knows, its status, and whose it is."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from lamplighter.kit import UsageError
-from lamplighter.protocol.duis import CspRegion, DeviceStatus, DeviceType
+from lamplighter.lab.dcc.life import LIFE, RESTORATIONS, Life
+from lamplighter.protocol.duis import CspRegion, DeviceStatus, DeviceType, MeterPoints
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from lamplighter.kit import Eui64, FirmwareVersion
     from lamplighter.lab.dcc.products import Model
+
+MPXN_DIGITS: Final = 13  # an MPAN; an MPRN is shorter
+
+_IMPORT_ALONE: Final = frozenset({DeviceType.ESME, DeviceType.HCALCS})
+_GAS_ALONE: Final = frozenset({DeviceType.GSME, DeviceType.GPF})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +45,31 @@ class Entry:
     """The Import Supplier of the home."""
     gas_supplier: Eui64 | None
     """The Gas Supplier of the home."""
+    suspended_from: DeviceStatus | None = None
+    """While it is suspended: the status that it had before, and goes back to."""
+    mpxn: str = ""
+    """The meter point, for alerts that must name one; empty: one is made up from the Device's id."""
+
+    @property
+    def import_side(self) -> Eui64 | None:
+        """The Import Supplier, where it is responsible: an HCALCS hangs off an ESME and is its alone."""
+        return None if self.type in _GAS_ALONE else self.import_supplier
+
+    @property
+    def gas_side(self) -> Eui64 | None:
+        """The Gas Supplier, where it is responsible: a PPMID, like a hub, serves both."""
+        return None if self.type in _IMPORT_ALONE else self.gas_supplier
 
     @property
     def suppliers(self) -> tuple[Eui64, ...]:
-        """The Suppliers responsible for this Device, each once.
+        """The Suppliers responsible for this Device, each once."""
+        sides = self.import_side, self.gas_side
+        return tuple(dict.fromkeys(supplier for supplier in sides if supplier is not None))
 
-        An HCALCS hangs off an ESME and is the Import Supplier's alone; a PPMID, like a hub, serves both.
-        """
-        match self.type:
-            case DeviceType.ESME | DeviceType.HCALCS:
-                whose: tuple[Eui64 | None, ...] = (self.import_supplier,)
-            case DeviceType.GSME | DeviceType.GPF:
-                whose = (self.gas_supplier,)
-            case _:
-                whose = (self.import_supplier, self.gas_supplier)
-        return tuple(dict.fromkeys(supplier for supplier in whose if supplier is not None))
+    @property
+    def points(self) -> MeterPoints:
+        """What it measures."""
+        return MeterPoints(self.mpxn or f"{int(self.device) % 10**MPXN_DIGITS:0{MPXN_DIGITS}d}")
 
 
 class Inventory:
@@ -65,10 +81,7 @@ class Inventory:
         self._entries: dict[Eui64, Entry] = {}
         self._at_hub: dict[Eui64, list[Eui64]] = {}
         for entry in entries:
-            if entry.device in self._entries:
-                raise UsageError(f"Device {entry.device} stands in the inventory twice")
-            self._entries[entry.device] = entry
-            self._at_hub.setdefault(entry.hub, []).append(entry.device)
+            self.add(entry)
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries.values())
@@ -77,14 +90,68 @@ class Inventory:
         """The entry of a Device."""
         return self._entries.get(device)
 
+    def entry(self, device: Eui64) -> Entry:
+        """The entry of a Device that must be there."""
+        entry = self._entries.get(device)
+        if entry is None:
+            raise UsageError(f"Device {device} is not in the inventory")
+        return entry
+
     def home_of(self, entry: Entry) -> tuple[Entry, ...]:
         """All Devices behind the same hub, the hub among them."""
         return tuple(self._entries[device] for device in self._at_hub[entry.hub])
+
+    def add(self, entry: Entry) -> None:
+        """Enter a Device, which must be new."""
+        if entry.device in self._entries:
+            raise UsageError(f"Device {entry.device} stands in the inventory twice")
+        self._entries[entry.device] = entry
+        self._at_hub.setdefault(entry.hub, []).append(entry.device)
+
+    def remove(self, device: Eui64) -> Entry:
+        """Strike a Device out, and give what was known of it."""
+        entry = self.entry(device)
+        self._at_hub[entry.hub].remove(device)
+        return self._entries.pop(device)
+
+    def move(self, device: Eui64, hub: Eui64) -> None:
+        """A Device has another hub now."""
+        entry = self.remove(device)
+        self.add(replace(entry, hub=hub))
+
+    def live(self, device: Eui64, word: Life) -> Entry:
+        """A Device's life goes on, along an arrow of the chart."""
+        entry = self.entry(device)
+        status = LIFE.fire(entry.status, word)
+        before = entry.status if status is DeviceStatus.SUSPENDED else None
+        if entry.status is DeviceStatus.SUSPENDED and word in RESTORATIONS.values():
+            due = self.restoration(entry)
+            if word is not due:
+                raise UsageError(f"{device} goes back by {due.name}, not by {word.name}")
+        moved = self._entries[device] = replace(entry, status=status, suspended_from=before)
+        return moved
+
+    def restoration(self, entry: Entry) -> Life:
+        """What lifts the bar from a suspended Device."""
+        return RESTORATIONS[entry.suspended_from or DeviceStatus.COMMISSIONED]
 
     def record_firmware(self, device: Eui64, version: FirmwareVersion) -> None:
         """A Device has proved which version it runs."""
         self._entries[device] = replace(self._entries[device], firmware=version)
 
+    def record_gbcs_version(self, device: Eui64, version: str) -> None:
+        """A Device was updated to another version of GBCS."""
+        self._entries[device] = replace(self._entries[device], gbcs_version=version)
+
     def record_status(self, device: Eui64, status: DeviceStatus) -> None:
-        """A Device's life went on."""
-        self._entries[device] = replace(self._entries[device], status=status)
+        """Set the scene: what the inventory says of a Device when a rehearsal begins."""
+        self._entries[device] = replace(self._entries[device], status=status, suspended_from=None)
+
+    def record_suppliers(
+        self, device: Eui64, import_supplier: Eui64 | None, gas_supplier: Eui64 | None
+    ) -> Entry:
+        """A home's Suppliers have changed."""
+        moved = self._entries[device] = replace(
+            self._entries[device], import_supplier=import_supplier, gas_supplier=gas_supplier
+        )
+        return moved

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lamplighter.protocol.duis import CplStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from lamplighter.kit import FirmwareVersion, ImageHash
 
@@ -37,6 +37,12 @@ class Product:
     """Manufacturer Image Hash, as the manufacturer submitted it."""
     status: CplStatus = CplStatus.ACTIVE
     """Only an active entry admits an update."""
+    after: frozenset[FirmwareVersion] | None = None
+    """The upgrade path: the versions that it may come after; None: any."""
+
+    def may_follow(self, version: FirmwareVersion) -> bool:
+        """Whether a Device that runs `version` may be updated to this one."""
+        return self.after is None or version in self.after
 
 
 class ProductsList:
@@ -49,18 +55,26 @@ class ProductsList:
         for product in products:
             self.put(product)
 
+    def __iter__(self) -> Iterator[Product]:
+        return (product for products in self._by_version.values() for product in products.values())
+
     def put(self, product: Product) -> None:
         """Enter a product, in place of an earlier entry for the same model and version."""
         self._by_version.setdefault(product.version, {})[product.model] = product
 
     def of(self, manufacturer: int, version: FirmwareVersion) -> tuple[Product, ...]:
-        """The active entries of a manufacturer's version."""
+        """The entries of a manufacturer's version, whatever their status."""
         return tuple(
             product
             for product in self._by_version.get(version, {}).values()
-            if product.model.manufacturer == manufacturer and product.status is CplStatus.ACTIVE
+            if product.model.manufacturer == manufacturer
         )
 
     def find(self, model: Model, version: FirmwareVersion) -> Product | None:
         """The entry of a version on a model, whatever its status."""
         return self._by_version.get(version, {}).get(model)
+
+    def admits(self, model: Model, version: FirmwareVersion, image_hash: ImageHash) -> bool:
+        """Whether this very image may be put on this model now."""
+        product = self.find(model, version)
+        return product is not None and (product.status, product.hash) == (CplStatus.ACTIVE, image_hash)

@@ -44,7 +44,9 @@ class Reason(Enum):
     PRE_COMMAND_DIFFERS = auto()
     """A signed pre-command that is not the one which the transform gave."""
     VERSION_NOT_ON_CPL = auto()
-    """The CPL has no active entry for this manufacturer and version."""
+    """The CPL has no entry for this manufacturer and version."""
+    VERSION_NOT_ACTIVE = auto()
+    """The CPL has the version, and its entry is cancelled, expired or withdrawn."""
     HASH_NOT_ON_CPL = auto()
     """The CPL has the version under another Manufacturer Image Hash."""
     NO_VALID_DEVICE = auto()
@@ -85,6 +87,7 @@ CODES: Final = {
     Reason.NOT_TRANSFORMED: "E58",  # assumed
     Reason.PRE_COMMAND_DIFFERS: "E58",  # assumed
     Reason.VERSION_NOT_ON_CPL: "E{srv}01",  # assumed, as all below
+    Reason.VERSION_NOT_ACTIVE: "E{srv}01",
     Reason.HASH_NOT_ON_CPL: "E{srv}02",
     Reason.NO_VALID_DEVICE: "E{srv}03",
     Reason.IMAGE_MALFORMED: "E{srv}05",
