@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from lamplighter.kit import Eui64, UsageError
 from lamplighter.lab.pki import Pki
-from lamplighter.protocol.smki import Role, Use, decode_certificate, verify
+from lamplighter.protocol.smki import Role, Use, decode_certificate, is_signed_by
 
 SUPPLIER = Eui64.of(0x90B3D51F30010000)
 ACB = Eui64.of(0x90B3D51F30000002)
@@ -59,7 +59,7 @@ def test_what_the_supplier_signs_the_dsp_can_verify():
     trusted = pki.acb(ACB, [SUPPLIER], [PPMID]).by_serial(
         signer.certificate.issuer, signer.certificate.serial
     )
-    verify(trusted.public_key, b"request", signer.sign(b"request"))
+    assert is_signed_by(trusted.public_key, b"request", signer.sign(b"request"))
 
 
 @pytest.mark.parametrize("other", [ACB, PPMID, HCALCS])

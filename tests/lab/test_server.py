@@ -13,8 +13,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx2
 import pytest
 
+from lamplighter.kit import Instant
+from lamplighter.kit.instant import DAY, HOUR, MINUTE
 from lamplighter.lab.dcc import Reason, Requested
-from lamplighter.lab.homes import SUPPLIER
+from lamplighter.lab.dcc.postman import PostmanSettings
+from lamplighter.lab.faults import Scheduled
+from lamplighter.lab.homes import START, SUPPLIER
 from lamplighter.lab.server import MEDIA_TYPE, LabServer, Settings
 from lamplighter.protocol import duis
 from lamplighter.protocol import image as images
@@ -215,3 +219,47 @@ def test_a_process_of_its_own_ends_when_it_is_told_to(how):
             process.send_signal(how)
             process.communicate(timeout=PATIENCE)
     assert process.returncode in {0, -how}
+
+
+# Scaled, and at work on many homes
+
+
+def test_many_homes_are_updated_over_http_in_scaled_time():
+    lab, user = a_lab(homes=40, record=False)
+    scaled = Settings(speed=4_000.0)
+    with Receiver() as receiver, LabServer(lab.world, {SUPPLIER: receiver.url}, scaled) as server:
+        image = ppmid_image(lab)
+        lab.publish(image)
+        devices = tuple(home.ppmid for home in lab.homes)
+        body = duis.UpdatePpmidFirmware(images.encode(image), NEW, devices)
+        with httpx2.Client(timeout=PATIENCE) as client:
+            assert ask(client, server, user, "serviceD", body).code == "I99"
+            names = [heard([receiver.next(user)])[0] for _ in range(3 * len(devices))]
+    assert {"N60": 40, "N62": 40, "N39": 40} == {name: names.count(name) for name in names}
+
+
+def test_in_scaled_time_the_pauses_between_two_tries_are_scaled_too():
+    """Ten virtual minutes after each failure are over in a few of our milliseconds."""
+    patient = PostmanSettings(first_pause=10 * MINUTE, longest_pause=HOUR)
+    with served(500, 500, 500, settings=Settings(speed=40_000.0, post=patient)) as (
+        lab,
+        user,
+        receiver,
+        server,
+        client,
+    ):
+        update_ppmid(client, server, user, lab)
+        assert [heard([receiver.next(user)])[0] for _ in range(3)] == ["N60", "N62", "N39"]
+        assert receiver.tries == 6
+        assert lab.world.now > START + 70 * MINUTE
+
+
+def test_a_dcc_that_is_down_answers_503():
+    lab, user = a_lab(faults=(Scheduled("dcc-outage", START, Instant(START + DAY)),))
+    with LabServer(lab.world, {}, EAGER) as server, httpx2.Client(timeout=PATIENCE) as client:
+        octets = signed_request(
+            user.ring, duis.Request(user.next_id(), duis.ReadInventory(lab.homes[0].ppmid))
+        )
+        down = post(client, server, "serviceD", octets)
+        assert (503, b"2026-01-13T09:00" in down.content) == (down.status_code, True)
+        assert user.open(post(client, server, "serviceD", octets).content).code == "I0"

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from time import process_time
 
 import pytest
 from hypothesis import given, settings
@@ -14,8 +15,12 @@ from lxml import etree
 
 from lamplighter.kit import Instant, Step, UsageError
 from lamplighter.kit.instant import DAY, HOUR, MINUTE
+from lamplighter.lab import han
 from lamplighter.lab.dcc import Dropped, FirmwareRecorded, Lapsed, Service
-from lamplighter.lab.homes import FACTORY_VERSION, GAS_SUPPLIER, SUPPLIER
+from lamplighter.lab.dcc.postman import PostmanSettings
+from lamplighter.lab.faults import Scheduled
+from lamplighter.lab.homes import FACTORY_VERSION, GAS_SUPPLIER, START, SUPPLIER
+from lamplighter.lab.hub import Passed
 from lamplighter.lab.wire import WanGbcs, WanImage
 from lamplighter.protocol import duis, gbcs
 from lamplighter.protocol import image as images
@@ -166,7 +171,7 @@ def test_the_world_of_a_device_is_in_its_trace():
     proven_ppmid(lab, user)
     whats = {traced.what for traced in lab.world.trace_of(lab.homes[0].ppmid)}
     expected = {"serviceD request", "serviceD response", "WAN image", "WAN image receipt"}
-    assert expected | {"OTA", "TUNNELING", "WAN GBCS", "to User"} == whats
+    assert expected | {"OTA", "TUNNELING", "ACKNOWLEDGEMENT", "WAN GBCS", "to User"} == whats
     assert not [t for t in lab.world.trace_of(lab.homes[0].hcalcs) if t.what == "TUNNELING"]
 
 
@@ -225,7 +230,7 @@ def test_the_clock_never_goes_back():
 
 def test_a_hub_that_says_nothing_of_an_image_is_reported():
     lab, user = a_lab()
-    lab.world._hubs[lab.homes[0].hub] = Mute()
+    lab.world.install(lab.homes[0].hub, Mute())
     image = ppmid_image(lab)
     lab.publish(image)
     answer = user.update_ppmids(image, lab.homes[0].ppmid)
@@ -238,6 +243,12 @@ def test_a_hub_that_says_nothing_of_an_image_is_reported():
 class Mute:
     """A hub without power."""
 
+    def start(self, _now):
+        return Step()
+
+    def stop(self):
+        return Step()
+
     def receive(self, _frame, _now):
         return Step()
 
@@ -249,7 +260,7 @@ def test_a_device_that_says_nothing_is_waited_for_only_so_long():
     lab, user = a_lab()
     image = ppmid_image(lab)
     lab.publish(image)
-    lab.world._devices[lab.homes[0].ppmid] = Mute()
+    lab.world.install(lab.homes[0].ppmid, Mute())
     user.update_ppmids(image, lab.homes[0].ppmid)
     heard_of = heard(user.wait())
     assert heard_of[0] == "N60"
@@ -263,7 +274,7 @@ def test_an_activation_for_later_that_is_never_heard_of_again_times_out():
     user.activate(device, image.hash, Instant((lab.world.now // HOUR + 15) * HOUR))
     lab.world.run_until(Instant(lab.world.now + HOUR))
     assert heard(user.mail()) == ["I0 11.3"]
-    lab.world._devices[device] = Mute()
+    lab.world.install(device, Mute())
     assert heard(user.wait()) == ["E30 11.3"]
 
 
@@ -309,7 +320,7 @@ def test_all_that_the_dcc_says_is_in_the_schema(shared):
 def test_a_frame_for_nobody_is_reported():
     lab, _ = a_lab()
     world = lab.world
-    world._carry("DCC", WanImage(lab.homes[0].esme, 1, b"", ()))
+    world.carry("DCC", WanImage(lab.homes[0].esme, 1, b"", ()))
     world.run_until(Instant(world.now + MINUTE))
     assert any(type(reported.event).__name__ == "Unclaimed" for reported in world.events)
 
@@ -319,7 +330,7 @@ def test_a_frame_for_nobody_is_reported():
 
 def inject(lab, hub, device, octets):
     """A message that comes to the DCC out of a home."""
-    lab.world._carry(str(hub), WanGbcs(hub, device, octets, outbound=False))
+    lab.world.carry(str(hub), WanGbcs(hub, device, octets, outbound=False))
     lab.world.run_until(Instant(lab.world.now + MINUTE))
     return [reported.event for reported in lab.world.events if isinstance(reported.event, Dropped)]
 
@@ -415,3 +426,59 @@ def test_a_proof_and_a_silence_are_events():
     events = [reported.event for reported in lab.world.events]
     assert FirmwareRecorded(lab.homes[0].ppmid, NEW) in events
     assert [lab.homes[0].esme] == [event.device for event in events if isinstance(event, Lapsed)]
+
+
+# Promises
+
+
+SHARES = st.sampled_from((0.0, 0.02, 0.2))
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    st.builds(han.Quality, loss=SHARES, duplication=SHARES, lateness=SHARES),
+    st.lists(st.tuples(st.integers(0, 20 * HOUR), st.integers(1, 6 * HOUR)), max_size=3),
+    st.integers(1, 4_000),
+)
+def test_every_transfer_ends_and_no_alert_is_lost_on_its_way_to_an_endpoint_that_comes_back(
+    quality, outages, size
+):
+    """Whatever the HAN does, and however often the endpoint is away."""
+    away = [
+        Scheduled("endpoint-down", Instant(START + at), Instant(START + at + for_)) for at, for_ in outages
+    ]
+    post = PostmanSettings(duplicate=0.3, reorder=0.3)
+    lab, user = a_lab(homes=2, quality=han.Settings(quality), faults=away, post=post)
+    image = ppmid_image(lab, bytes(size))
+    lab.publish(image)
+    user.update_ppmids(image, *(home.ppmid for home in lab.homes))
+    assert lab.world.run_while_busy(Instant(START + 30 * DAY))
+    passed = [r.event.device for r in lab.world.events if isinstance(r.event, Passed)]
+    assert sorted(home.ppmid for home in lab.homes) == sorted(passed)
+    runs = [lab.world.node(home.ppmid).version for home in lab.homes]
+    assert runs == [lab.world.dcc.inventory.find(home.ppmid).firmware for home in lab.homes]
+    sent = {traced.octets for traced in lab.world.trace if traced.what == "to User"}
+    assert sent == {letter.octets for letter in lab.world.mail}
+
+
+def test_two_homes_that_run_ahead_come_back_to_one_clock():
+    lab, user = a_lab(homes=2)
+    image = ppmid_image(lab, bytes(10_000))
+    lab.publish(image)
+    user.update_ppmids(image, *(home.ppmid for home in lab.homes))
+    lab.world.run_while_busy(Instant(lab.world.now + DAY))
+    at = [traced.at for traced in lab.world.trace]
+    assert sorted(at) == at
+    assert at[-1] <= lab.world.now
+
+
+def test_an_hour_of_many_block_transfers_is_seconds():
+    """An hour of HAN time, 20 homes, 100 kB each: 100,000 frames; generous, for a machine that is busy."""
+    lab, user = a_lab(homes=20, record=False)
+    image = ppmid_image(lab, bytes(100_000))
+    lab.publish(image)
+    user.update_ppmids(image, *(home.ppmid for home in lab.homes))
+    began = process_time()
+    lab.world.run_until(Instant(lab.world.now + HOUR))
+    assert process_time() - began < 10
+    assert all(lab.world.node(home.ppmid).version == NEW for home in lab.homes)

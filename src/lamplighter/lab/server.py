@@ -1,8 +1,8 @@
 """The world over HTTP: the DCC User Interface, and delivery to each User's Receive Response service.
 
 A thin shell. One event loop in one thread answers requests, drives the virtual clock in slices short enough
-that nobody waits for it, and posts messages to Users until they are taken. The world is touched from that
-thread alone.
+that nobody waits for it, and posts messages to Users until they are taken, as a `Postman` says. The world is
+touched from that thread alone.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import asyncio
 import socket
 import threading
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from ipaddress import ip_address
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Self
 
@@ -19,12 +20,15 @@ import httpx2
 import structlog
 import uvicorn
 from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from lamplighter.kit import DecodeError, Instant, UsageError, VerificationError
 from lamplighter.kit.instant import SECOND
+from lamplighter.lab import snapshot
 from lamplighter.lab.dcc import Service
+from lamplighter.lab.dcc.postman import Outcome, Postman, PostmanSettings
+from lamplighter.lab.world import OutageError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -33,10 +37,12 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from lamplighter.kit import Eui64
+    from lamplighter.lab.dcc.postman import Letter
     from lamplighter.lab.wire import ToUser
     from lamplighter.lab.world import World
 
 BASE_PATH: Final = "/api/v1"  # as the DCC's own test system has it
+STATE_PATH: Final = "/lab/state"
 MEDIA_TYPE: Final = "application/xml"
 
 _SLICE_SECONDS: Final = 0.01  # how long the clock may be driven before requests get their turn
@@ -61,9 +67,11 @@ class Settings:
     patience_seconds: float = 5.0
     """How long the unscaled clock stands still for a User that does not take its messages."""
     retry_first_seconds: float = 0.1
-    """The pause after the first failed delivery; each next one is twice as long."""
+    """Unscaled: our seconds after the first failed delivery; each next pause is twice as long."""
     retry_most_seconds: float = 10.0
-    """The longest pause between two tries."""
+    """Unscaled: the longest pause between two tries, our seconds."""
+    post: PostmanSettings = field(default_factory=PostmanSettings)
+    """Scaled: the pauses between two tries, in virtual time."""
     delivery_timeout_seconds: float = 10.0
     """How long a User may take to answer a delivery."""
 
@@ -83,10 +91,10 @@ class LabServer:
         self._socket = socket.create_server((self._settings.host, self._settings.port))
         self._ready = threading.Event()
         self._thread: threading.Thread | None = None
-        self._queues: dict[Eui64, asyncio.Queue[ToUser]] = {}
-        self._undelivered = 0
-        self._refused = 0
+        self._postman = Postman(self._pauses())
+        self._tries: set[asyncio.Task[None]] = set()
         self._work = asyncio.Event()
+        self._posted = asyncio.Event()
         self._delivered = asyncio.Event()
         config = uvicorn.Config(
             self._application(),
@@ -106,16 +114,20 @@ class LabServer:
     @property
     def undelivered(self) -> int:
         """Messages that no User has taken yet."""
-        return self._undelivered
+        return self._postman.waiting
 
     @property
     def refused(self) -> int:
         """Messages that a User answered with 400."""
-        return self._refused
+        return self._postman.refused
 
     def run(self) -> None:
         """Serve until told to stop: SIGINT or SIGTERM in a process of its own, `stop` in a thread."""
         self._server.run([self._socket])
+
+    def end(self) -> None:
+        """Ask it to end in good order, at any time and from a signal handler too; `run` then returns."""
+        self._server.should_exit = True
 
     def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self.run, name="lab-server", daemon=True)
@@ -132,14 +144,17 @@ class LabServer:
 
     def stop(self) -> None:
         """End the thread; deliveries that are still tried are given up."""
-        self._server.should_exit = True
+        self.end()
         if self._thread is not None:
             self._thread.join()
         self._socket.close()
 
     def _application(self) -> Starlette:
         return Starlette(
-            routes=[Route(f"{BASE_PATH}/{{service}}", self._answer, methods=["POST"])],
+            routes=[
+                Route(f"{BASE_PATH}/{{service}}", self._answer, methods=["POST"]),
+                Route(STATE_PATH, self._tell_state, methods=["GET"]),
+            ],
             lifespan=self._lifespan,
         )
 
@@ -148,13 +163,12 @@ class LabServer:
         async with httpx2.AsyncClient(timeout=self._settings.delivery_timeout_seconds) as client:
             tasks = [asyncio.create_task(self._drive())]
             tasks[0].add_done_callback(self._stood_still)
-            for user, url in self._receivers.items():
-                self._queues[user] = asyncio.Queue()
-                tasks.append(asyncio.create_task(self._deliver(client, user, url)))
+            tasks.append(asyncio.create_task(self._deliver(client)))
             self._ready.set()
             try:
                 yield
             finally:
+                tasks += self._tries
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
@@ -182,9 +196,19 @@ class LabServer:
         except (DecodeError, VerificationError) as error:
             log.info("lab.request-unreadable", service=service.value, error=str(error))
             return PlainTextResponse(f"{error}\n", 400)
+        except OutageError as error:
+            if self._settings.speed is None:  # time at rest would never end it
+                self._world.run_until(error.until)
+            return PlainTextResponse(f"{error}\n", 503)
         self._post_mail()
         self._work.set()
         return Response(answer, media_type=MEDIA_TYPE)
+
+    async def _tell_state(self, request: Request) -> Response:
+        """The world's state, for whoever runs the lab: no part of the DCC, and told on this machine alone."""
+        if request.client is None or not ip_address(request.client.host).is_loopback:
+            return PlainTextResponse("only from this machine\n", 403)
+        return JSONResponse(snapshot.take(self._world))
 
     async def _drive(self) -> None:
         if self._settings.speed is None:
@@ -203,7 +227,7 @@ class LabServer:
         while not self._world.busy or self._world.next_at is None:
             self._work.clear()
             await self._work.wait()
-        if self._undelivered:
+        if self.undelivered:
             self._delivered.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._delivered.wait(), self._settings.patience_seconds)
@@ -232,36 +256,57 @@ class LabServer:
 
     def _post_mail(self) -> None:
         while self._world.mail:
-            letter = self._world.mail.popleft()
-            queue = self._queues.get(letter.user)
-            if queue is None:
-                log.info("lab.nobody-listens", user=str(letter.user))
-                continue
-            self._undelivered += 1
-            queue.put_nowait(letter)
+            mail = self._world.mail.popleft()
+            if mail.user in self._receivers:
+                self._postman.offer(mail, self._post_clock())
+                self._posted.set()
+            else:
+                log.info("lab.nobody-listens", user=str(mail.user))
 
-    async def _deliver(self, client: httpx2.AsyncClient, user: Eui64, url: str) -> None:
-        """Post a User's messages in order, each until it is taken (204) or refused (400)."""
-        queue = self._queues[user]
+    def _pauses(self) -> PostmanSettings:
+        settings = self._settings
+        if settings.speed is not None:
+            return settings.post
+        first, most = settings.retry_first_seconds, settings.retry_most_seconds
+        return PostmanSettings(int(first * SECOND), int(most * SECOND))
+
+    def _post_clock(self) -> Instant:
+        """The time by which the post pauses: virtual where that goes on by itself, else our own."""
+        return Instant(int(monotonic() * SECOND)) if self._settings.speed is None else self._world.now
+
+    async def _deliver(self, client: httpx2.AsyncClient) -> None:
+        """Try each message as long as it takes, one at a time for each User."""
         while True:
-            letter = await queue.get()
-            pause = self._settings.retry_first_seconds
-            while (fault := await self._try(client, url, letter)) is not None:
-                log.info("lab.user-does-not-take", user=str(user), fault=fault, pause=pause)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, self._settings.retry_most_seconds)
-            self._undelivered -= 1
-            if not self._undelivered:
-                self._delivered.set()
+            self._posted.clear()
+            for letter in self._postman.attempt(self._post_clock()):
+                attempt = asyncio.create_task(self._bring(client, letter))
+                self._tries.add(attempt)
+                attempt.add_done_callback(self._tries.discard)
+            due = self._postman.next_at
+            pause = None if due is None else (due - self._post_clock()) / SECOND / (self._settings.speed or 1)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._posted.wait(), pause)
 
-    async def _try(self, client: httpx2.AsyncClient, url: str, letter: ToUser) -> str | None:
-        """Post a message; None where that settles it, else what is wrong."""
+    async def _bring(self, client: httpx2.AsyncClient, letter: Letter) -> None:
+        outcome = await self._try(client, self._receivers[letter.mail.user], letter.mail)
+        self._postman.outcome(letter, outcome, self._post_clock())
+        self._posted.set()
+        if not self.undelivered:
+            self._delivered.set()
+
+    async def _try(self, client: httpx2.AsyncClient, url: str, mail: ToUser) -> Outcome:
+        """Post a message: 204 and 400 settle it, everything else does not."""
         try:
-            reply = await client.post(url, content=letter.octets, headers={"content-type": MEDIA_TYPE})
+            reply = await client.post(url, content=mail.octets, headers={"content-type": MEDIA_TYPE})
         except httpx2.HTTPError as error:
-            return repr(error)
-        if reply.status_code == 400:
-            self._refused += 1
-            log.warning("lab.user-refused", user=str(letter.user), reason=reply.text[:200])
-            return None
-        return None if reply.status_code == 204 else f"status {reply.status_code}"
+            log.info("lab.user-does-not-take", user=str(mail.user), fault=repr(error))
+            return Outcome.UNREACHABLE
+        match reply.status_code:
+            case 204:
+                return Outcome.TAKEN
+            case 400:
+                log.warning("lab.user-refused", user=str(mail.user), reason=reply.text[:200])
+                return Outcome.REFUSED
+            case status:
+                log.info("lab.user-does-not-take", user=str(mail.user), fault=f"status {status}")
+                return Outcome.UNREACHABLE
