@@ -20,7 +20,16 @@ from cryptography.hazmat.backends.openssl import backend
 
 from bench import Skipped
 
-MODULES: Final = ("duis_alert", "duis_java", "gbcs_alert", "gbcs_mac", "ota_exchange", "image_parse")
+MODULES: Final = (
+    "duis_alert",
+    "duis_java",
+    "gbcs_alert",
+    "gbcs_mac",
+    "ota_exchange",
+    "image_parse",
+    "exact_mode",
+    "flow",
+)
 ROUNDS_MIN: Final = 5
 LATEST: Final = Path(__file__).parent / "results" / "latest.json"
 LIBRARIES: Final = ("cryptography", "lxml", "zigpy")
