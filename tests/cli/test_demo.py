@@ -73,13 +73,18 @@ def test_the_demo_takes_the_published_image(run, templates):
 
 
 def test_what_the_demo_leaves_behind_can_be_decoded(run, tmp_path):
-    """Every message kept is believed again with the kept certificates, which hold no private key."""
+    """All that was sent and received is believed again with the kept certificates; no private key is kept."""
     kept = tmp_path / "kept"
     assert run("demo", "--keep", kept).code == 0
     messages = sorted((kept / "messages").iterdir())
     assert {"ppmid", "hcalcs"} == {path.name.split("-")[0] for path in messages}
-    for path in messages:
-        assert run("message", "decode", path, "--keys", kept / "keys").code == 0
+    requests = sorted((kept / "requests").iterdir())
+    assert {"11.4-CV8", "11.1-CV8", "11.3-CV4", "11.3-CV5"} == {
+        path.stem.split("-", 1)[1] for path in requests
+    }
+    for path in messages + requests:
+        outcome = run("message", "decode", path, "--keys", kept / "keys")
+        assert (0, 2) == (outcome.code, outcome.out.count("✓  contents") + outcome.out.count("✓  XML"))
     assert not any(entry.private for entry in keyfiles.entries(kept / "keys"))
 
 
@@ -89,11 +94,32 @@ def test_the_demo_overwrites_nothing(run, tmp_path):
     assert (2, True) == (result.code, "exists already" in result.err)
 
 
-def test_a_demo_that_runs_out_of_time_fails(run):
-    """Not proven is exit code 1, with the state that was reached."""
-    result = run("demo", "--json", "--timeout", "0")
-    assert (1, False) == (result.code, result.facts["proven"])
+def test_a_demo_that_runs_out_of_time_fails_and_says_so(run):
+    """Not proven is exit code 1, with the state that was reached; it is no verdict on the Device."""
+    result = run("demo", "--json", "--timeout", "0.001")
+    assert (1, False, True) == (result.code, result.facts["proven"], result.facts["timed_out"])
     assert ["queued", "queued"] == [device["state"] for device in result.facts["devices"]]
+    told = " ".join(run("demo", "--timeout", "0.001").out.split())
+    assert "gave up after 0.001 s (--timeout)" in told
+    assert 2 == told.count("✗ not proven, last: queued")
+
+
+@pytest.mark.parametrize("timeout", ["0", "-1", "nan", "inf"])
+def test_a_demo_without_an_end_or_a_beginning_is_refused(run, timeout):
+    """A time-out is a number of seconds."""
+    result = run("demo", "--timeout", timeout)
+    assert (2, True) == (result.code, "--timeout takes a number of seconds above 0" in result.err)
+
+
+def test_the_demo_leaves_nothing_on_stderr_that_is_no_terminal(run):
+    """Progress is for who watches; a log gets none, not even an empty line."""
+    result = run("demo", "--json")
+    assert (0, "", False) == (result.code, result.err, result.facts["timed_out"])
+
+
+def test_states_are_spelt_for_machines_as_facts_are():
+    """One spelling in JSON: `at_hub`."""
+    assert all(state.name.lower() == state.value.replace(" ", "_") for state in State)
 
 
 def test_a_version_that_is_not_on_the_cpl_is_refused(lab, store):

@@ -33,7 +33,7 @@ offset  octets      field                     meaning
 
 hash  {HASH}
 
-✓  layout              11.1, guessed from the end of the file
+·  layout              11.1, guessed from the end of the file
 ✓  size                361 octets, limit 750000
 ✓  Supplier signature  by 90-B3-D5-1F-30-01-00-00 role 02 ds (CN=Z1,OU=07,
                        105986833131214866166891566273223584671)
@@ -60,7 +60,7 @@ offset  octets      field                     meaning
 
 hash  {HASH}
 
-✓  layout              11.4, guessed from the end of the file
+·  layout              11.4, guessed from the end of the file
 ✓  size                295 octets, limit 750000
 ·  Supplier signature  none: an 11.4 image bears none
 ·  manufacturer seal   none inside the Manufacturer Image
@@ -115,7 +115,7 @@ def test_inspect_as_json_is_stable(run, dcc_keys):
     assert facts["hash"] == HASH
     assert facts["layout"] == "11.1"
     assert [(verdict["check"], verdict["passed"]) for verdict in facts["verdicts"]] == [
-        ("layout", True),
+        ("layout", None),
         ("size", True),
         ("Supplier signature", True),
         ("manufacturer seal", None),
@@ -229,10 +229,11 @@ def test_a_detached_seal_vouches_for_an_image_that_carries_none(run, built, pki,
         (("--srv", "11.4"), None),
         (("--max-octets", "100"), "size"),
         (("--hash", "00" * 32), "hash"),
-        (("--supplier", "90-B3-D5-1F-30-01-00-00"), "Supplier signature"),
+        (("--keys", "keys", "--supplier", "90-B3-D5-1F-30-01-00-00"), "Supplier signature"),
     ],
 )
-def test_verify_fails_exactly_the_check_that_fails(run, built, options, check):
+def test_verify_fails_exactly_the_check_that_fails(run, built, pki, monkeypatch, options, check):
+    monkeypatch.chdir(pki.parent)
     outcome = run("image", "verify", built, *options, "--json")
     failed = [verdict["check"] for verdict in outcome.facts["verdicts"] if verdict["passed"] is False]
     assert failed == [check] * (check is not None)
@@ -246,6 +247,103 @@ def test_a_signature_by_an_unknown_supplier_fails_inspection(run, built, pki, tm
     outcome = run("image", "inspect", signed, "--keys", others)
     assert outcome.code == 1
     assert "by none of the Suppliers known: 90-B3-D5-1F-30-01-00-00" in outcome.out
+
+
+@pytest.mark.parametrize("options", [(), ("--supplier", "90-B3-D5-1F-30-01-00-00")], ids=["any", "named"])
+def test_a_signature_by_nobody_known_fails_and_says_what_the_keys_lack(run, built, pki, tmp_path, options):
+    """Keys without a Supplier in them do not make a forged signature a matter of opinion."""
+    signed, brokers = tmp_path / "signed.ota", tmp_path / "brokers"
+    run("image", "sign", built, "-o", signed, "--keys", pki)
+    run("keys", "import", brokers, next(pki.glob("*-device-ds-*.pem")))
+    for verb in ("verify", "inspect")[: 1 if options else 2]:
+        outcome = run("image", verb, signed, "--keys", brokers, *options, "--json")
+        verdicts = {verdict["check"]: verdict for verdict in outcome.facts["verdicts"]}
+        assert (1, False) == (outcome.code, verdicts["Supplier signature"]["passed"])
+        assert "the keys hold no signing certificate of" in verdicts["Supplier signature"]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("options", "missing"),
+    [
+        (("--supplier", "90-B3-D5-1F-30-01-00-00"), "--supplier needs --keys"),
+        (("--seal", "built.seal"), "--seal needs --manufacturer-key"),
+    ],
+)
+def test_an_option_that_checks_nothing_by_itself_is_refused(run, built, options, missing):
+    outcome = run("image", "verify", built, *options)
+    assert (2, True) == (outcome.code, missing in outcome.err)
+
+
+def test_verify_that_was_asked_nothing_says_so(run, built):
+    """An exit code of 0 is not to be taken for a vouched image."""
+    asked = run("image", "verify", built, "--hash", run("image", "inspect", built, "--json").facts["hash"])
+    assert "nothing was verified" not in asked.out
+    outcome = run("image", "verify", built)
+    assert outcome.code == 0
+    assert "nothing was verified beyond layout and size" in " ".join(outcome.out.split())
+
+
+def test_an_image_too_large_to_be_sent_is_built_and_fails(run, tmp_path):
+    payload, out = tmp_path / "large", tmp_path / "large.ota"
+    payload.write_bytes(bytes(750_000))
+    outcome = run("image", "build", payload, "-o", out, *HEADER)
+    assert outcome.code == 1
+    assert "✗  size  expected at most 750000 octets, found 750060" in outcome.out
+    assert 750_060 == out.stat().st_size
+    allowed = run("image", "build", payload, "-o", out, *HEADER, "--force", "--max-octets", "800000")
+    assert (0, True) == (allowed.code, "✓  size  750060 octets, limit 800000" in allowed.out)
+
+
+def test_build_refuses_what_it_cannot_build_from_and_names_it(run, pki, tmp_path):
+    payload, empty = tmp_path / "payload", tmp_path / "empty"
+    payload.write_bytes(b"firmware")
+    empty.write_bytes(b"")
+    out = tmp_path / "out.ota"
+    backwards = [*HEADER[:6], "--min-hardware", "01FF", "--max-hardware", "0100"]
+    refusals = {
+        (
+            "image",
+            "build",
+            payload,
+            "-o",
+            out,
+            *backwards,
+        ): "--min-hardware 01FF is above --max",
+        (
+            "image",
+            "build",
+            empty,
+            "-o",
+            out,
+            *HEADER,
+        ): f"{empty} is empty: there is nothing to build",
+        (
+            *("image", "build", payload, "-o", out, *HEADER),
+            *("--seal-key", pki / "manufacturer.pub"),
+        ): f"{pki / 'manufacturer.pub'}: expected CERTIFICATE",
+    }
+    for command, message in refusals.items():
+        outcome = run(*command)
+        assert outcome.code == 2
+        assert outcome.err.startswith(f"lamplighter: {message}")
+    assert not out.exists()
+
+
+def test_either_image_to_compare_may_be_stdin_but_not_both(run, built):
+    octets = built.read_bytes()
+    assert run("image", "compare", "-", built, stdin=octets).code == 0
+    second = run("image", "compare", built, "-", "--json", stdin=octets)
+    assert (0, "stdin") == (second.code, second.facts["second"])
+    both = run("image", "compare", "-", "-", stdin=octets)
+    assert (2, True) == (both.code, "stdin can be read once" in both.err)
+
+
+@pytest.mark.parametrize("out", ["-", "--force"], ids=["stdout", "a name forgotten"])
+def test_what_cannot_be_a_file_to_write_is_refused(run, built, tmp_path, monkeypatch, out):
+    monkeypatch.chdir(tmp_path)
+    outcome = run("image", "extract", built, "--out", out)
+    assert (2, True) == (outcome.code, f"{out} is no file to write" in outcome.err)
+    assert not (tmp_path / out).exists()
 
 
 def test_an_output_file_is_never_replaced_unasked(run, built, pki, tmp_path):

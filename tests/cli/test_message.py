@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from lamplighter.kit import Eui64, FirmwareVersion, Instant, instant
+from lamplighter.kit import Eui64, FirmwareVersion, ImageHash, Instant, instant
 from lamplighter.protocol import duis, gbcs
 from lamplighter.protocol.smki import Role
 from lamplighter.service import keyfiles
@@ -68,6 +68,16 @@ def device_alert(ring):
     return duis.sign(duis.encode_response(response), ring.signer(ACB, Role.ACB_XML_SIGNING))
 
 
+def cs06_pre_command():
+    """What the DSP makes of an activation: neither signed nor wrapped."""
+    intent = gbcs.Activation(SUPPLIER, DEVICE, 9, ImageHash(bytes(range(32))), None)
+    return gbcs.encode_message(gbcs.pre_command(intent))
+
+
+def verdicts_of(outcome):
+    return {verdict["check"]: verdict["passed"] for verdict in outcome.facts["verdicts"]}
+
+
 @pytest.mark.npm
 def test_every_published_gbcs_message_is_explained_and_its_signature_and_mac_are_good(run, vectors, dcc_keys):
     for path in sorted(vectors.glob("*.HEX")):
@@ -118,7 +128,7 @@ def test_a_published_response_is_explained_and_its_signature_is_good(run, shared
     outcome = run("message", "decode", path, "--keys", dcc_keys, "--json")
     assert outcome.code == 0
     assert outcome.facts["kind"] == "Response, I0 success"
-    assert outcome.facts["verdicts"][0]["passed"] is True
+    assert verdicts_of(outcome)["XML signature"] is True
     assert outcome.facts["inner"][0]["element"] == "GBCSPayload"
 
 
@@ -127,7 +137,7 @@ def test_a_published_response_with_a_bad_signature_fails(run, shared, dcc_keys):
     path = shared / "vectors" / "duis" / "readfw-response-badsignature.xml"
     outcome = run("message", "decode", path, "--keys", dcc_keys)
     assert outcome.code == 1
-    assert "✗  XML signature  xml-signature: expected" in outcome.out
+    assert "✗  XML signature   xml-signature: expected" in outcome.out
 
 
 @pytest.mark.npm
@@ -147,6 +157,7 @@ def test_gbcs_inside_duis_is_decoded_and_every_signature_checked(run, pki, ring,
     assert "GBCS, CS09 PPMID firmware activation, alert" in outcome.out
     assert "0123ABCD" in outcome.out
     assert [line.split("  ")[1] for line in outcome.out.splitlines() if line.startswith("✓")] == [
+        "contents",
         "XML signature",
         "certificate",
         "inner signature",
@@ -165,6 +176,23 @@ def test_a_forged_gbcs_signature_inside_good_xml_fails(run, pki, ring, tmp_path)
     assert failed == ["inner signature"]
 
 
+@pytest.mark.parametrize(
+    ("at", "octet", "expected"), [(31, 0x7F, None), (2, 0x7F, False)], ids=["another use case", "spoilt"]
+)
+def test_a_spoilt_message_inside_fails_and_one_of_another_use_case_is_left_alone(
+    run, ring, tmp_path, at, octet, expected
+):
+    """Making the inside unreadable does not make its bad signature go away."""
+    inner = bytearray(ppmid_alert(ring))
+    inner[at] = octet
+    body = duis.DeviceAlert(0x8F8B, bytes(inner))
+    path = tmp_path / "alert.xml"
+    path.write_bytes(duis.encode_response(duis.Response(None, None, "I0", Instant(AT), body)))
+    outcome = run("message", "decode", path, "--json")
+    assert verdicts_of(outcome)["inner contents"] is expected
+    assert outcome.code == (expected is False)
+
+
 def test_an_element_changed_after_signing_fails(run, pki, ring, tmp_path):
     path = tmp_path / "alert.xml"
     path.write_bytes(device_alert(ring).replace(b"8F8B", b"8F8A", 1))
@@ -173,18 +201,19 @@ def test_an_element_changed_after_signing_fails(run, pki, ring, tmp_path):
     assert "✗  XML signature" in outcome.out
 
 
-def test_keys_that_know_no_party_give_no_verdict_rather_than_a_false_one(run, ring, tmp_path):
+def test_a_signer_whom_the_keys_do_not_know_fails(run, ring, tmp_path):
+    """Who names himself as a stranger must not do better than who forges a known name."""
     path, strangers = tmp_path / "alert.xml", tmp_path / "strangers"
     path.write_bytes(device_alert(ring))
     run(
         "keys", "init", strangers, "--supplier", "90-B3-D5-1F-30-03-00-00", "--acb", "90-B3-D5-1F-30-00-00-99"
     )
     outcome = run("message", "decode", path, "--keys", strangers, "--json")
-    assert outcome.code == 0
-    assert {verdict["passed"] for verdict in outcome.facts["verdicts"]} == {None}
+    assert outcome.code == 1
+    assert verdicts_of(outcome) == {"contents": True, "XML signature": False, "inner signature": False}
 
 
-def test_an_unsigned_document_is_said_to_be_unsigned(run, tmp_path):
+def test_an_unsigned_document_is_said_to_be_unsigned_and_fails_where_keys_are_given(run, pki, tmp_path):
     path = tmp_path / "plain.xml"
     request = duis.Request(duis.RequestId(SUPPLIER, DEVICE, 9), duis.ReadFirmwareVersion())
     path.write_bytes(duis.encode_request(request))
@@ -192,6 +221,110 @@ def test_an_unsigned_document_is_said_to_be_unsigned(run, tmp_path):
     assert outcome.code == 0
     assert outcome.out.endswith("·  XML signature  none\n")
     assert "DUIS, Request, 11.2 read firmware version" in outcome.out
+    strict = run("message", "decode", path, "--keys", pki, "--json")
+    assert (1, {"contents": True, "XML signature": False}) == (strict.code, verdicts_of(strict))
+
+
+def test_a_signature_stripped_from_an_alert_fails(run, pki, ring, tmp_path):
+    """Only a command can be waiting for its signature."""
+    path = tmp_path / "alert.bin"
+    message = gbcs.decode(ppmid_alert(ring)).message
+    path.write_bytes(gbcs.encode_message(message._replace(signature=b"")))
+    assert run("message", "decode", path).code == 0
+    outcome = run("message", "decode", path, "--keys", pki)
+    assert outcome.code == 1
+    assert "✗  signature  none, and only a pre-command goes without" in outcome.out
+
+
+def test_a_pre_command_is_not_signed_yet_and_does_not_fail(run, pki, tmp_path):
+    path = tmp_path / "pre-command.bin"
+    path.write_bytes(cs06_pre_command())
+    outcome = run("message", "decode", path, "--keys", pki, "--json")
+    assert (0, {"MAC": None, "signature": None}) == (outcome.code, verdicts_of(outcome))
+
+
+def test_a_command_wrapped_without_its_signature_fails(run, pki, ring, tmp_path):
+    """What bears the ACB's MAC has been past the Supplier: it is no pre-command."""
+    path = tmp_path / "command.bin"
+    path.write_bytes(gbcs.mac.wrap(cs06_pre_command(), ring.secrets(ACB, DEVICE)[0]))
+    outcome = run("message", "decode", path, "--keys", pki, "--json")
+    assert (1, {"MAC": True, "signature": False}) == (outcome.code, verdicts_of(outcome))
+
+
+@pytest.mark.parametrize("held", ["acb-ka", "device-ka", "neither"])
+def test_a_mac_of_strangers_fails_for_keys_that_could_check_a_mac(run, pki, ring, tmp_path, held):
+    """Naming another Device does not make a MAC uncheckable; holding neither private key does."""
+    path, keys = tmp_path / "command.bin", tmp_path / "few"
+    octets = bytearray(gbcs.mac.wrap(cs06_pre_command(), ring.secrets(ACB, DEVICE)[0]))
+    at = octets.index(DEVICE.octets)
+    octets[at + 7] ^= 1
+    path.write_bytes(octets)
+    for file in sorted(pki.glob("*.pem")):
+        text = file.read_text()
+        mine = held in file.name
+        target = tmp_path / file.name
+        target.write_text(text if mine else text[: text.index("-----BEGIN PRIVATE")])
+        target.chmod(0o600)
+        assert run("keys", "import", keys, target).code == 0
+    outcome = run("message", "decode", path, "--keys", keys, "--json")
+    assert outcome.code == 1  # the signature is missing in any case
+    assert verdicts_of(outcome)["MAC"] is (None if held == "neither" else False)
+
+
+def test_keys_without_a_broker_cannot_check_a_mac_and_say_so(run, pki, ring, tmp_path):
+    path, keys = tmp_path / "command.bin", tmp_path / "device"
+    path.write_bytes(gbcs.mac.wrap(cs06_pre_command(), ring.secrets(ACB, DEVICE)[0]))
+    run("keys", "import", keys, *pki.glob("*-device-*.pem"))
+    outcome = run("message", "decode", path, "--keys", keys)
+    assert "·  MAC        not checked: no certificate of the ACB among the keys" in outcome.out
+
+
+def test_contents_that_no_schema_allows_fail_without_any_keys(run, tmp_path):
+    """A document that only looks like DUIS is not passed off as explained."""
+    path = tmp_path / "odd.xml"
+    request = duis.Request(duis.RequestId(SUPPLIER, DEVICE, 9), duis.ReadFirmwareVersion())
+    good = duis.encode_request(request)
+    path.write_bytes(good.replace(b"<sr:CommandVariant>1", b"<sr:CommandVariant>8"))
+    outcome = run("message", "decode", path)
+    assert outcome.code == 1
+    assert "✗  contents       Request: Header at 1: expected variant 1, service 11.2" in outcome.out
+    path.write_bytes(good.replace(b">11.2<", b">4.1.1<"))
+    other = run("message", "decode", path)
+    assert other.code == 0
+    assert "·  contents       no decoder here for service 4.1.1" in other.out
+
+
+def test_an_unread_service_with_a_good_signature_is_neither_passed_nor_failed(run, pki, ring, tmp_path):
+    """Who may say it, only its contents could tell; an altered one has failed all the same."""
+    path = tmp_path / "other.xml"
+    request = duis.Request(duis.RequestId(SUPPLIER, DEVICE, 9), duis.ReadFirmwareVersion())
+    other = duis.encode_request(request).replace(b">11.2<", b">4.1.1<")
+    signed = duis.sign(other, ring.signer(SUPPLIER, Role.XML_SIGNING))
+    path.write_bytes(signed)
+    outcome = run("message", "decode", path, "--keys", pki, "--json")
+    assert (0, {"contents": None, "XML signature": None}) == (outcome.code, verdicts_of(outcome))
+    path.write_bytes(signed.replace(b">4.1.1<", b">4.1.2<", 1))
+    altered = run("message", "decode", path, "--keys", pki, "--json")
+    assert (1, {"contents": None, "XML signature": False}) == (altered.code, verdicts_of(altered))
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [b"<Request/>", b'<Request xmlns="urn:other"/>', b"<html/>"],
+    ids=["no namespace", "another namespace", "another root"],
+)
+def test_a_root_that_is_not_duis_is_refused_by_name(run, octets):
+    outcome = run("message", "decode", "-", stdin=octets)
+    assert (1, "") == (outcome.code, outcome.out)
+    assert "DUIS: root at 1: expected <Request> or <Response> in the namespace" in outcome.err
+
+
+def test_fields_are_placed_by_line_in_xml_and_by_offset_in_octets(run, ring, tmp_path):
+    path = tmp_path / "alert.xml"
+    path.write_bytes(device_alert(ring))
+    facts = run("message", "decode", path, "--json").facts
+    assert {"line", "depth", "name", "text", "meaning"} == set(facts["fields"][0])
+    assert all("offset" in field for field in facts["inner"][0]["fields"])
 
 
 @pytest.mark.parametrize(

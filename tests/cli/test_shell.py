@@ -1,14 +1,23 @@
 """The command line as a whole: help, exit codes, errors in one line, and quick start-up."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import structlog
+from cryptography.hazmat.primitives.asymmetric import ec
+from rich.console import Console
+from rich.text import Text
 
 from lamplighter import __version__
-from lamplighter.kit import DecodeError
+from lamplighter.cli import output
+from lamplighter.cli.logs import quiet_logs
+from lamplighter.kit import DecodeError, Eui64, Instant
+from lamplighter.protocol.smki import Role, Use, issue
+from lamplighter.service import keyfiles
 
 INSTALLED = Path(sys.executable).with_name("lamplighter")
 
@@ -171,7 +180,20 @@ def test_a_full_disk_is_one_line(built):
         check=False,
     )
     assert done.returncode == 1
-    assert done.stderr == "lamplighter: [Errno 28] No space left on device\n"
+    assert done.stderr == "lamplighter: cannot write to stdout: No space left on device\n"
+
+
+def test_a_pipe_is_not_folded_and_a_terminal_is(built):
+    """Who reads a pipe has no width; COLUMNS gives it one."""
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    calls = [environment, environment | {"COLUMNS": "60"}]
+    command = [INSTALLED, "image", "verify", built, "--hash", "00" * 32]
+    piped, narrow = (
+        subprocess.run(command, capture_output=True, text=True, env=each, check=False).stdout.splitlines()
+        for each in calls
+    )
+    assert len(piped) < len(narrow)
+    assert max(map(len, narrow)) <= 60 < max(map(len, piped))
 
 
 def test_a_terminal_without_unicode_still_gets_its_answer(built):
@@ -180,7 +202,7 @@ def test_a_terminal_without_unicode_still_gets_its_answer(built):
         [INSTALLED, "image", "inspect", built], capture_output=True, text=True, env=environment, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "\\u2713  layout" in done.stdout
+    assert "\\u2713  size" in done.stdout
 
 
 @pytest.mark.parametrize("name", ["line\nbreak.ota", "esc\x1b[31m.ota", "not-utf8-\udcff.ota"], ids=ascii)
@@ -191,7 +213,94 @@ def test_no_file_name_can_steer_the_terminal(run, built, tmp_path, name):
     for outcome in (run("image", "inspect", path), run("image", "inspect", missing)):
         assert "\x1b" not in outcome.out + outcome.err
         assert outcome.err.count("\n") <= 1
-    assert run("image", "inspect", path, "--json").facts["file"].startswith(str(tmp_path))
+    assert run("image", "inspect", path, "--json").facts["file"] == str(path)
+
+
+STEERING = "\x1b[31m\x9b2J\u202egnp.\x07\r\n✓  size  as it should be"
+ESCAPED = r"\x1b[31m\x9b2J\u202egnp."
+
+
+def steers(text):
+    """Whether anything but plain lines is in it."""
+    return any(not line.isprintable() for line in text.split("\n"))
+
+
+def test_no_part_of_a_view_can_steer_the_terminal_or_forge_a_line(capsys, monkeypatch):
+    """Whatever a command shows, wherever it stands: heading, cell, verdict or a part of its own."""
+    monkeypatch.setenv("COLUMNS", "200")
+    table = output.grid("column")
+    table.add_row(STEERING)
+    table.add_row(Text.assemble("a ", (STEERING, "dim"), " z"))
+    view = output.page(
+        STEERING,
+        STEERING,
+        table,
+        output.pairs([(STEERING, STEERING)]),
+        output.verdicts([output.Verdict(STEERING, False, STEERING)]),
+        output.indented(Text(STEERING, "yellow")),
+    )
+    output.show(output.Report({"text": STEERING}, output.Uncut(view)), as_json=False)
+    shown = capsys.readouterr().out
+    assert not steers(shown)
+    assert 9 == shown.count(ESCAPED)
+    assert not any(line.startswith("✓") for line in shown.splitlines())
+    output.show(output.Report({"text": STEERING}, view), as_json=True)
+    exact = capsys.readouterr().out
+    assert exact.isascii()
+    assert {"text": STEERING} == json.loads(exact)
+
+
+def test_styles_stay_on_their_words_beside_what_is_escaped():
+    table = output.grid("column")
+    table.add_row(Text.assemble(("\x9b", "red"), ("good", "green"), "\x9b"))
+    console = Console(force_terminal=True, color_system="standard", legacy_windows=False, no_color=False)
+    with console.capture() as captured:
+        console.print(table)
+    assert "\x1b[31m\\x9b\x1b[0m\x1b[32mgood\x1b[0m\\x9b" in captured.get()
+
+
+def test_no_message_can_steer_the_terminal(run):
+    """XML may hold a C1 control and a turn of the writing direction as character references."""
+    xml = (
+        '<sr:Request xmlns:sr="http://www.dccinterface.co.uk/ServiceUserGateway" schemaVersion="5.4">'
+        "<sr:Header><sr:RequestID>a&#x9b;31m&#x202e;rtl&#10;✓  XML signature  by the DCC</sr:RequestID>"
+        "</sr:Header></sr:Request>"
+    )
+    outcome = run("message", "decode", "-", stdin=xml.encode())
+    assert r"a\x9b31m\u202ertl" in outcome.out
+    assert not steers(outcome.out + outcome.err)
+    assert not any(line.startswith("✓") for line in outcome.out.splitlines())
+
+
+def test_no_peer_can_steer_the_terminal_through_the_log(capsys):
+    quiet_logs()
+    structlog.get_logger().error("request given up", reason=STEERING, bare="\x9b31m\u202egnp")
+    said = capsys.readouterr().err
+    assert r"bare=\x9b31m\u202egnp" in said
+    assert not {"\x9b", "\u202e", "\r"} & set(said)
+    assert 1 == said.count("\n")
+
+
+def test_no_issuer_can_steer_the_terminal(run, tmp_path, built):
+    key = ec.derive_private_key(77, ec.SECP256R1())
+    certificate = issue(
+        issuer="CN=\x1b[31mTrusted\x1b[2J",
+        issuer_key=key,
+        holder=Eui64.of(7),
+        role=Role.SUPPLIER,
+        use=Use.DIGITAL_SIGNATURE,
+        public_key=key.public_key(),
+        serial=5,
+        not_before=Instant(0),
+        not_after=Instant(10**16),
+    )
+    keyfiles.create(tmp_path / "keys")
+    keyfiles.store(tmp_path / "keys", certificate, key)
+    signed = tmp_path / "signed.ota"
+    assert run("image", "sign", built, "-o", signed, "--keys", tmp_path / "keys").code == 0
+    outcome = run("image", "verify", signed, "--keys", tmp_path / "keys")
+    assert r"\x1b[31mTrusted" in outcome.out
+    assert not steers(outcome.out)
 
 
 def test_help_imports_no_protocol_and_no_verb():

@@ -113,8 +113,9 @@ def test_check_refuses_the_wrong_layout_for_a_service_request(build, keys):
         image.check(signed, layout=Layout.SRV_11_4)
 
 
-def test_a_signed_image_read_as_unsigned_is_caught_by_check(build, keys):
-    octets = image.encode(image.sign_supplier(build(), keys.ours))
+@pytest.mark.parametrize("force_replace", [False, True])
+def test_a_signed_image_read_as_unsigned_is_caught_by_check(build, keys, force_replace):
+    octets = image.encode(image.sign_supplier(build(), keys.ours, force_replace=force_replace))
     mistaken = image.decode(octets, Layout.SRV_11_4)
     with pytest.raises(VerificationError, match="image-layout"):
         image.check(mistaken, layout=Layout.SRV_11_4)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamplighter.kit import NOTHING, Chart, IllegalTransitionError, Step, UsageError
+from lamplighter.kit import Chart, IllegalTransitionError, UsageError
 
 
 class State(Enum):
@@ -56,7 +56,3 @@ def test_the_diagram_shows_every_arrow_the_start_and_the_ends():
         "    BUSY --> DONE: END",
         "    DONE --> [*]",
     ]
-
-
-def test_nothing_asks_for_nothing():
-    assert Step((), (), None) == NOTHING

@@ -6,7 +6,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamplighter.kit import Eui64, VerificationError
+from lamplighter.kit import Eui64
 from lamplighter.protocol.smki import (
     PrivateKey,
     Ring,
@@ -16,7 +16,6 @@ from lamplighter.protocol.smki import (
     gmac,
     is_signed_by,
     sign,
-    verify,
 )
 
 from .test_certificates import ISSUER_KEY, KEY, SUPPLIER, issued
@@ -42,13 +41,6 @@ def test_a_high_r_needs_no_der_padding_from_the_caller():
     assert any(s[0] & 0x80 for s in signatures)
     assert any(s[0] == 0 or s[32] == 0 for s in signatures)
     assert all(is_signed_by(KEY.public_key(), bytes((n,)), s) for n, s in enumerate(signatures))
-
-
-def test_a_wrong_signature_raises():
-    """`verify` names its check."""
-    with pytest.raises(VerificationError) as refusal:
-        verify(KEY.public_key(), b"message", bytes(64))
-    assert refusal.value.check == "signature"
 
 
 def test_the_mac_is_gcm_over_no_plaintext():

@@ -2,8 +2,8 @@
 
 `main` is the only place that prints: a report on stdout, for people or with `--json` for machines; a failure
 as one line on stderr, or one JSON object. Exit codes: 0 done, 1 something failed or did not verify, 2 the
-command line itself was wrong. A module is imported only when one of its commands is called, so that
-`lamplighter --help` is quick.
+command line itself was wrong, or names what cannot be read or written. A module is imported only when one
+of its commands is called, so that `lamplighter --help` is quick.
 """
 
 import os
@@ -40,6 +40,7 @@ app: Final = App(
 app.command("lamplighter.cli.demo:demo", name="demo", help="Update one PPMID and one HCALCS, end to end.")
 app.command("lamplighter.cli.image:app", name="image", help="Inspect, build, sign, verify firmware images.")
 app.command("lamplighter.cli.keys:app", name="keys", help="Make, import and list certificates and keys.")
+app.command("lamplighter.cli.lab:app", name="lab", help="Rehearse against an emulated DCC and its homes.")
 app.command("lamplighter.cli.message:app", name="message", help="Decode DUIS and GBCS messages.")
 
 app.meta.suppress_keyboard_interrupt = False
@@ -57,6 +58,9 @@ def _run(
     result: Report | int | None = app(tokens, exit_on_error=False, print_error=False)
     if isinstance(result, output.Report):
         output.show(result, as_json=json)
+        if result.then is not None:
+            sys.stdout.flush()
+            result.then()
         return EXIT_DONE if result.passed else EXIT_FAILED
     return EXIT_DONE if result is None else result
 
@@ -83,7 +87,8 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
             return EXIT_FAILED
-        return _fail(EXIT_FAILED, error, {"kind": "output"}, as_json=as_json)
+        unwritten = OSError(f"cannot write to stdout: {error.strerror or error}")
+        return _fail(EXIT_FAILED, unwritten, {"kind": "output"}, as_json=as_json)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except Exception as error:  # noqa: BLE001 # the last line of defence: a bug is one line too
@@ -103,7 +108,7 @@ def _fail(code: int, error: Exception, facts: dict[str, Any], *, as_json: bool) 
     from lamplighter.cli import files  # noqa: PLC0415 # start-up time
 
     places = getattr(error, "__notes__", [])
-    message = files.printable(": ".join([*places, " ".join(str(error).split())]))
+    message = ": ".join([*places, " ".join(str(error).split())])
     if facts["kind"] == "bug":
         message = (
             f"this is a bug in lamplighter, please report it: {facts['type']}: {message} "
@@ -115,5 +120,5 @@ def _fail(code: int, error: Exception, facts: dict[str, Any], *, as_json: bool) 
         where = {"file": places[-1]} if places else {}
         print(json.dumps({"error": facts | where | {"message": message}}), file=sys.stderr)  # noqa: T201 # the shell
     else:
-        print(f"lamplighter: {message}", file=sys.stderr)  # noqa: T201 # the shell's one line
+        print(f"lamplighter: {files.printable(message)}", file=sys.stderr)  # noqa: T201 # the shell's one line
     return code

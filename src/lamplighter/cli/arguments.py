@@ -1,12 +1,18 @@
 """The words that several commands share, each with its one meaning and its help."""
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from cyclopts import Parameter, Token
 
 from lamplighter.kit import DecodeError, Eui64, FirmwareVersion, ImageHash
+from lamplighter.kit.instant import DAY, HOUR, MILLISECOND, MINUTE, SECOND
+
+_UNITS: Final = {"d": DAY, "h": HOUR, "m": MINUTE, "s": SECOND, "ms": MILLISECOND}
+_PARTS: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|d|h|m|s)", re.ASCII)
+_DURATION: Final = re.compile(f"(?:{_PARTS.pattern})+", re.ASCII)
 
 
 def _value(parse: Callable[[str], Any], metavar: str, *, several: bool = False) -> Parameter:
@@ -33,10 +39,26 @@ def _hex16(text: str) -> int:
     return int(digits, 16)
 
 
+def duration(text: str) -> int:
+    """Microseconds of `90s`, `45m`, `12h`, `2d` or `1d12h`."""
+    if not _DURATION.fullmatch(text):
+        raise DecodeError("duration", "text", 0, "such as 90s, 45m, 12h, 2d or 1d12h", repr(text[:40]))
+    return sum(round(float(number) * _UNITS[unit]) for number, unit in _PARTS.findall(text))
+
+
+def duration_text(microseconds: int) -> str:
+    """A duration as it is written on a command line: `1d12h`."""
+    said, left = "", microseconds
+    for unit, size in sorted(_UNITS.items(), key=lambda it: -it[1]):
+        count, left = divmod(left, size)
+        said += f"{count}{unit}" if count else ""
+    return said or "0s"
+
+
 Source = Annotated[Path, Parameter(allow_leading_hyphen=True)]
 """A file to read, or `-` for stdin."""
 
-Out = Annotated[Path, Parameter(alias="-o")]
+Out = Annotated[Path, Parameter(alias="-o", allow_leading_hyphen=True)]
 """A file to write."""
 
 Force = Annotated[
@@ -50,3 +72,4 @@ Euis = Annotated[list[Eui64] | None, _value(Eui64.parse, "EUI64", several=True)]
 Version = Annotated[FirmwareVersion, _value(_version, "HEX")]
 Hash = Annotated[ImageHash, _value(ImageHash.parse, "HEX")]
 Hex16 = Annotated[int, _value(_hex16, "HEX"), Parameter(show_default="{:04X}".format)]
+Duration = Annotated[int, _value(duration, "DURATION"), Parameter(show_default=duration_text)]

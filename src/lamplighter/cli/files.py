@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from lamplighter.kit import LamplighterError, UsageError
+from lamplighter.service import writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 STDIN: Final = "-"
 MAX_INPUT_OCTETS: Final = 32_000_000  # the largest image in base64 inside its request, twice over
@@ -30,11 +29,14 @@ def about(path: Path) -> Iterator[None]:
 
 def name_of(path: Path) -> str:
     """What to call it: the path as given, or `stdin`."""
-    return "stdin" if str(path) == STDIN else printable(str(path))
+    return "stdin" if str(path) == STDIN else str(path)
 
 
 def printable(text: str) -> str:
-    """Text that cannot steer a terminal: what is not printable is escaped."""
+    """Text that cannot steer a terminal nor break its own line: what is not printable is escaped.
+
+    All that people are shown comes through here. JSON does not: it holds the text as it is.
+    """
     return "".join(mark if mark.isprintable() else ascii(mark)[1:-1] for mark in text)
 
 
@@ -60,25 +62,11 @@ def is_xml(octets: bytes) -> bool:
 
 def write(path: Path, octets: bytes, *, force: bool) -> None:
     """Write a file; one that exists is replaced only if forced, and then at one stroke."""
+    if len(path.parts) == 1 and path.name.startswith(STDIN):  # an option whose own file name is missing, too
+        raise UsageError(f"{path} is no file to write: this command writes files only")
     try:
-        if force:
-            with tempfile.NamedTemporaryFile(
-                dir=path.parent, prefix=f".{path.name}.", delete=False
-            ) as beside:
-                beside.write(octets)
-            scratch = Path(beside.name)
-            scratch.chmod(0o666 & ~_umask())
-            scratch.replace(path)
-        else:
-            with path.open("xb") as file:
-                file.write(octets)
+        (writing.replace if force else writing.write_new)(path, octets)
     except FileExistsError as cause:
         raise UsageError(f"{path} exists already; --force replaces it") from cause
     except OSError as cause:
         raise UsageError(f"cannot write {path}: {cause.strerror}") from cause
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask

@@ -22,6 +22,7 @@ Srv = Annotated[
     Literal["11.1", "11.4"] | None,
     Parameter(help="The service request that the image is for. Default: what the request says, or a guess."),
 ]
+MaxOctets = Annotated[int, Parameter(help="Largest whole file that the network carries.")]
 ManufacturerKey = Annotated[
     Path | None, Parameter(help="The manufacturer's public key (PEM), to check the seal with.")
 ]
@@ -91,9 +92,10 @@ def build(
     text: str = "",
     stack: Hex16 = 0x0002,
     seal_key: Path | None = None,
+    max_octets: MaxOctets = image.MAX_IMAGE_OCTETS,
     force: Force = False,
 ) -> Report:
-    """Build an image (layout 11.4) around a Manufacturer Image.
+    """Build an image (layout 11.4) around a Manufacturer Image; exit code 1 if it is too large to be sent.
 
     Parameters
     ----------
@@ -118,10 +120,15 @@ def build(
     seal_key
         Manufacturer's private key (PEM, mode 0600): seal the payload inside the Manufacturer Image.
     """
+    if min_hardware > max_hardware:
+        raise UsageError(f"--min-hardware {min_hardware:04X} is above --max-hardware {max_hardware:04X}")
+    sealer = None if seal_key is None else image.SealKey(keyfiles.load_private_key(seal_key))
     octets = files.read(payload)
+    if not octets:
+        raise UsageError(f"{files.name_of(payload)} is empty: there is nothing to build an image around")
     with files.about(payload):
-        if seal_key is not None:
-            octets = image.seal(octets, image.SealKey(keyfiles.load_private_key(seal_key)))
+        if sealer is not None:
+            octets = image.seal(octets, sealer)
         built = image.build(
             octets,
             manufacturer=manufacturer,
@@ -132,7 +139,7 @@ def build(
             text=text.encode(),
             stack_version=stack,
         )
-    return _written(out, built, "built", force=force)
+    return _written(out, built, "built", max_octets, force=force)
 
 
 @app.command
@@ -145,9 +152,10 @@ def sign(
     supplier: Eui | None = None,
     force_replace: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     srv: Srv = None,
+    max_octets: MaxOctets = image.MAX_IMAGE_OCTETS,
     force: Force = False,
 ) -> Report:
-    """Sign an image as its Supplier, for SRV 11.1.
+    """Sign an image as its Supplier, for SRV 11.1; exit code 1 if it is too large to be sent.
 
     Parameters
     ----------
@@ -164,7 +172,7 @@ def sign(
     """
     signer = trust.supplier_signer(keyfiles.load(keys), supplier)
     signed = image.sign_supplier(load(file, srv).image, signer, force_replace=force_replace)
-    return _written(out, signed, f"signed by {signer.certificate.holder}", force=force)
+    return _written(out, signed, f"signed by {signer.certificate.holder}", max_octets, force=force)
 
 
 @app.command
@@ -201,7 +209,7 @@ def verify(
     hash: Hash | None = None,  # noqa: A002 # the option's name
     manufacturer_key: ManufacturerKey = None,
     seal: Path | None = None,
-    max_octets: int = image.MAX_IMAGE_OCTETS,
+    max_octets: MaxOctets = image.MAX_IMAGE_OCTETS,
 ) -> Report:
     """Check an image by everything that is given; exit code 1 if any check fails.
 
@@ -215,9 +223,11 @@ def verify(
         The Manufacturer Image Hash that it must have, as the CPL has it.
     seal
         Detached seal (64 octets) to check with --manufacturer-key. Default: the seal inside the image.
-    max_octets
-        Largest whole file that the network carries.
     """
+    if supplier is not None and keys is None:
+        raise UsageError("--supplier needs --keys, where that Supplier's certificate is looked for")
+    if seal is not None and manufacturer_key is None:
+        raise UsageError("--seal needs --manufacturer-key, to check it with")
     loaded = load(file, srv)
     verdicts = [
         _layout_verdict(loaded),
@@ -229,6 +239,9 @@ def verify(
         same = hash == loaded.image.hash
         reason = "as expected" if same else f"expected {hash}, found {loaded.image.hash}"
         verdicts.append(Verdict("hash", same, reason))
+    if keys is None and manufacturer_key is None and hash is None:
+        reason = "nothing was verified beyond layout and size: give --keys, --manufacturer-key or --hash"
+        verdicts.append(Verdict("provenance", None, reason))
     facts = {**_facts(file, loaded), "verdicts": output.verdict_facts(verdicts)}
     view = output.page(files.name_of(file), loaded.origin, output.verdicts(verdicts))
     return Report(facts, view, output.passed(verdicts))
@@ -266,7 +279,7 @@ def extract(
 
 
 @app.command
-def compare(first: Source, second: Path, /) -> Report:
+def compare(first: Source, second: Source, /) -> Report:
     """Show what differs between two images; exit code 1 if anything does.
 
     Parameters
@@ -274,15 +287,17 @@ def compare(first: Source, second: Path, /) -> Report:
     first
         OTA file, or the request that carries one; `-` for stdin.
     second
-        Another.
+        Another; one of the two may be stdin.
     """
+    if files.STDIN == str(first) == str(second):
+        raise UsageError("stdin can be read once: name a file for one of the two")
     differences = image.compare(load(first, None).image, load(second, None).image)
     facts = {
         "first": files.name_of(first),
-        "second": str(second),
+        "second": files.name_of(second),
         "differences": [difference._asdict() for difference in differences],
     }
-    title = f"{files.name_of(first)} and {second}"
+    title = f"{files.name_of(first)} and {files.name_of(second)}"
     if not differences:
         return Report(facts, output.page(title, "the same image, octet for octet"))
     table = output.grid("field", "first", "second", folded=2)
@@ -331,7 +346,7 @@ def _ring(keys: Path | None) -> Ring | None:
 def _layout_verdict(loaded: Loaded) -> Verdict:
     found = loaded.image.layout
     if loaded.layout is None:
-        return Verdict("layout", True, f"{found.value}, guessed from the end of the file")
+        return Verdict("layout", None, f"{found.value}, guessed from the end of the file")
     try:
         image.check(loaded.image, layout=loaded.layout, max_image_octets=image.SCHEMA_MAX_OCTETS)
     except VerificationError as refusal:
@@ -357,7 +372,8 @@ def supplier_verdict(subject: Image, ring: Ring | None, supplier: Eui64 | None) 
         return Verdict(check, None, "present, not checked: no --keys were given")
     candidates = trust.supplier_certificates(ring, supplier)
     if not candidates:
-        return Verdict(check, None, "present, not checked: no Supplier certificate among the keys")
+        whose = "a Supplier" if supplier is None else f"the Supplier {supplier}"
+        return Verdict(check, False, f"by nobody known: the keys hold no signing certificate of {whose}")
     for certificate in candidates:
         try:
             image.verify_supplier(subject, certificate.public_key)
@@ -429,14 +445,16 @@ def _facts(path: Path, loaded: Loaded) -> dict[str, Any]:
     }
 
 
-def _written(path: Path, made: Image, deed: str, *, force: bool) -> Report:
+def _written(path: Path, made: Image, deed: str, max_octets: int, *, force: bool) -> Report:
     octets = image.encode(made)
     files.write(path, octets, force=force)
     loaded = Loaded(octets, made.layout, made, deed)
     rows = [
         ("version", str(made.header.file_version)),
         ("layout", made.layout.value),
-        ("size", f"{made.header.total_size} octets"),
         ("hash", str(made.hash)),
     ]
-    return Report(_facts(path, loaded), output.page(str(path), deed, output.pairs(rows)))
+    verdicts = _size_verdicts(made, max_octets)
+    facts = {**_facts(path, loaded), "verdicts": output.verdict_facts(verdicts)}
+    view = output.page(str(path), deed, output.pairs(rows), output.verdicts(verdicts))
+    return Report(facts, view, output.passed(verdicts))

@@ -174,7 +174,7 @@ def _table(found: Any, now: Instant) -> Any:
             Text(until + " ✗" if expired else until, "red" if expired else ""),
             entry.path.stem.rpartition("-")[2],
         )
-    return table
+    return output.Uncut(table)
 
 
 def _facts(entry: Entry) -> dict[str, Any]:

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import TYPE_CHECKING, Any
 
 import structlog
+
+from lamplighter.cli.files import printable
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict
 
 
 def quiet_logs(level: int = logging.ERROR) -> None:
     """Send what is at least this grave to stderr, and nothing to stdout, which is for results."""
+    *earlier, renderer = structlog.get_config()["processors"]
     structlog.configure(
+        processors=[*earlier, _escape, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # whatever stderr is by then
     )
+
+
+def _escape(_: Any, __: str, event: EventDict) -> EventDict:
+    """What a peer said may be among the reasons, and must not steer the terminal."""
+    return {name: printable(said) if isinstance(said, str) else said for name, said in event.items()}

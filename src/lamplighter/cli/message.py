@@ -19,7 +19,10 @@ from lamplighter.cli.output import Report, Verdict
 from lamplighter.kit import DecodeError, Eui64, VerificationError
 from lamplighter.kit.instant import to_iso
 from lamplighter.protocol import duis, gbcs, image
-from lamplighter.protocol.smki import Ring
+from lamplighter.protocol.duis.grammar import NAMESPACE, SR, describe
+from lamplighter.protocol.duis.reader import read
+from lamplighter.protocol.duis.signature import verify
+from lamplighter.protocol.smki import Ring, Role
 from lamplighter.service import keyfiles
 
 app: Final = App(name="message", help="Decode DUIS and GBCS messages.", help_format="markdown")
@@ -29,8 +32,17 @@ _HEX: Final = frozenset(string.hexdigits.encode())
 _CARRIAGE_RETURN: Final = b"&#13;"  # what stays in base64 that was cut out of XML
 _TEXT_MAX: Final = 120  # longer than any identifier, hash or signature; what is cut is decoded below
 _TEXT_START: Final = 24
+_REQUEST: Final = "Request"
+_ROOTS: Final[dict[str, Callable[[bytes], duis.Request | duis.Response]]] = {
+    f"{SR}Request": duis.decode_request,
+    f"{SR}Response": duis.decode_response,
+}
+_SERVICE: Final = "ServiceReference"
+_SERVICES: Final = frozenset({"8.2", "11.1", "11.2", "11.3", "11.4"})  # those of which there are values here
 _SIGNATURE: Final = "Signature"
 _SIGNER: Final = frozenset({"X509IssuerName", "X509SerialNumber"})
+_CODE: Final = "message code"  # the field that says which use case a GBCS message is of
+_MAC, _GBCS_SIGNATURE = "MAC", "signature"  # what `gbcs.explain` calls its checks
 _TELLING: Final = frozenset({"ServiceReference", "DCCAlertCode", "AlertCode", "ResponseCode"})
 
 
@@ -66,10 +78,11 @@ def decode(
     acb: Eui | None = None,
     everything: Annotated[bool, Parameter(name="--all", negative="", show_default=False)] = False,
 ) -> Report:
-    """Show every field of a message with its offset and meaning; exit code 1 if a signature or MAC is bad.
+    """Show every field of a message with its offset and meaning; exit code 1 if a check fails.
 
     Reads DUIS requests, responses and alerts (XML), and GBCS messages as octets, hex or base64. A GBCS
-    message inside a DUIS one is decoded too.
+    message inside a DUIS one is decoded too. With --keys a signature that is missing, or by nobody known,
+    has failed.
 
     Parameters
     ----------
@@ -115,6 +128,10 @@ def _gbcs(octets: bytes, name: str, trusted: Trusted) -> Report:
 
 
 def _duis(octets: bytes, name: str, trusted: Trusted, *, everything: bool) -> Report:
+    root = read(octets, comments=True)
+    if root.tag not in _ROOTS:
+        expected = f"<Request> or <Response> in the namespace {NAMESPACE}"
+        raise DecodeError("DUIS", "root", root.sourceline or 0, expected, describe(root))
     lines = duis.explain(octets)
     table = output.grid("line", "element", "value", right=("line",), folded=2)
     for line in _shown(lines, everything=everything):
@@ -123,7 +140,8 @@ def _duis(octets: bytes, name: str, trusted: Trusted, *, everything: bool) -> Re
             value = f"{value[:_TEXT_START]}… {len(value)} characters"
         said = Text.assemble(value, "  " if value and line.meaning else "", (line.meaning, "dim"))
         table.add_row(str(line.number), "  " * line.depth + line.name, said)
-    verdicts = _xml_verdicts(octets, lines, trusted.ring)
+    verdicts = [_contents_verdict(octets, lines, _ROOTS[root.tag])]
+    verdicts += _xml_verdicts(octets, lines, trusted.ring)
     parts: list[RenderableType] = [table]
     inner: list[dict[str, Any]] = []
     for line in lines:
@@ -136,7 +154,16 @@ def _duis(octets: bytes, name: str, trusted: Trusted, *, everything: bool) -> Re
         "file": name,
         "format": "duis",
         "kind": _kind(lines),
-        "fields": [line._asdict() for line in lines],
+        "fields": [
+            {
+                "line": line.number,
+                "depth": line.depth,
+                "name": line.name,
+                "text": line.text,
+                "meaning": line.meaning,
+            }
+            for line in lines
+        ],
         "verdicts": output.verdict_facts(verdicts),
         "inner": inner,
     }
@@ -162,29 +189,55 @@ def _kind(lines: Sequence[duis.Line]) -> str:
     return f"{lines[0].name}{what}"
 
 
+def _contents_verdict(
+    octets: bytes, lines: Sequence[duis.Line], decode: Callable[[bytes], duis.Request | duis.Response]
+) -> Verdict:
+    """Whether the document says what its kind may say, element for element."""
+    check = "contents"
+    try:
+        decoded = decode(octets)
+    except DecodeError as refusal:
+        service = next((line.text for line in lines if line.name == _SERVICE), None)
+        if service is not None and service not in _SERVICES:
+            return Verdict(check, None, f"no decoder here for service {service}")
+        return Verdict(check, False, str(refusal))
+    return Verdict(check, True, f"{type(decoded.body).__name__}, schema version {decoded.schema_version}")
+
+
 def _xml_verdicts(octets: bytes, lines: Sequence[duis.Line], ring: Ring | None) -> list[Verdict]:
     check = "XML signature"
-    if not any(line.name == _SIGNATURE for line in lines):
-        return [Verdict(check, None, "none")]
+    signed = any(line.name == _SIGNATURE for line in lines)
     if ring is None:
-        return [Verdict(check, None, "present, not checked: no --keys were given")]
+        reason = "present, not checked: no --keys were given" if signed else "none"
+        return [Verdict(check, None, reason)]
+    if not signed:
+        return [Verdict(check, False, "none: nothing says whose this is")]
+    is_request = lines[0].name == _REQUEST
     try:
         # Expiry is judged apart: a message may be older than the end of its signer's certificate.
-        if lines[0].name == "Request":
-            signer = duis.open_request(octets, ring, now=None).signer
-        else:
-            signer = duis.open_response(octets, ring, now=None).signer
+        door = duis.open_request if is_request else duis.open_response
+        signer = door(octets, ring, now=None).signer
     except VerificationError as refusal:
-        unknown = refusal.check == "xml-certificate-unknown"
-        return [Verdict(check, None if unknown else False, str(refusal))]
-    except DecodeError as refusal:
-        return [Verdict(check, None, f"not checked: {refusal}")]
+        return [Verdict(check, False, str(refusal))]
+    except DecodeError:
+        role = Role.XML_SIGNING if is_request else Role.ACB_XML_SIGNING
+        return [_bare_signature_verdict(octets, ring, role)]
     until = to_iso(signer.not_after)[:10]
     valid = signer.not_after >= time.time_ns() // 1_000
     expiry = Verdict(
         "certificate", True if valid else None, f"valid until {until}" if valid else f"expired {until}"
     )
     return [Verdict(check, True, f"by {signer}"), expiry]
+
+
+def _bare_signature_verdict(octets: bytes, ring: Ring, role: Role) -> Verdict:
+    """Of contents that cannot be read: whether the signature holds. Who may say this, they cannot tell."""
+    check = "XML signature"
+    try:
+        _, signer = verify(octets, ring, role=role, now=None)
+    except (DecodeError, VerificationError) as refusal:
+        return Verdict(check, False, str(refusal))
+    return Verdict(check, None, f"good, by {signer}; whether they may say this is not known: see contents")
 
 
 def _carried(line: duis.Line, trusted: Trusted) -> Told | None:
@@ -198,7 +251,11 @@ def _carried(line: duis.Line, trusted: Trusted) -> Told | None:
     except DecodeError as refusal:
         reason = str(refusal)
         view = output.page(heading, "not decoded", output.indented(Text(reason, "yellow")))
-        return Told({"format": None, "element": line.name, "reason": reason}, view, ())
+        # Messages of other use cases are none of ours; what is broken has failed, or spoiling would hide it.
+        verdict = Verdict("inner contents", False, reason)
+        if refusal.field == _CODE:
+            verdict = Verdict("inner contents", None, f"no decoder here for message code {refusal.found}")
+        return Told({"format": None, "element": line.name, "reason": reason}, view, (verdict,))
 
 
 def _tell_gbcs(octets: bytes, trusted: Trusted) -> Told:
@@ -223,8 +280,40 @@ def _tell_gbcs(octets: bytes, trusted: Trusted) -> Told:
             for line in told.lines
         ],
     }
-    verdicts = tuple(Verdict(verdict.check, verdict.passed, verdict.reason) for verdict in told.verdicts)
-    return Told(facts, table, verdicts, f"GBCS, {told.kind}")
+    return Told(facts, table, _gbcs_verdicts(octets, told, trusted), f"GBCS, {told.kind}")
+
+
+def _gbcs_verdicts(octets: bytes, told: gbcs.Explanation, trusted: Trusted) -> tuple[Verdict, ...]:
+    """What was found, where keys were given strictly: what the message leaves out or misnames has failed.
+
+    Only what the keys lack is undecided, never what the message lacks: who can alter it must not be able to
+    turn ✗ into ·.
+    """
+    found = tuple(Verdict(verdict.check, verdict.passed, verdict.reason) for verdict in told.verdicts)
+    if trusted.ring is None:
+        return found
+    _, message, _, mac = gbcs.decode(octets)
+    bears = {_MAC: mac is not None, _GBCS_SIGNATURE: bool(message.signature)}
+    # It may be a pre-command still, which the Supplier signs and the ACB then wraps.
+    unfinished = message.cra is gbcs.Cra.COMMAND and mac is None
+    judged = []
+    for verdict in found:
+        judgement = verdict
+        if verdict.passed is None and not (unfinished and not bears[verdict.check]):
+            why_not = _mac_is_beyond(trusted.ring, trusted.broker) if verdict.check == _MAC else None
+            reason = verdict.reason if bears[verdict.check] else "none, and only a pre-command goes without"
+            judgement = verdict._replace(passed=None if why_not else False, reason=why_not or reason)
+        judged.append(judgement)
+    return tuple(judged)
+
+
+def _mac_is_beyond(ring: Ring, broker: Eui64 | None) -> str | None:
+    """Why these keys can check no MAC, whatever the message says; None: they can."""
+    if broker is None:
+        return "not checked: no certificate of the ACB among the keys"
+    if not trust.shares_mac_secrets(ring):
+        return "not checked: the ACB and the Device share its key, and the keys hold neither's private one"
+    return None
 
 
 def _tell_image(octets: bytes, trusted: Trusted) -> Told:

@@ -32,6 +32,16 @@ def supplier_signer(ring: Ring, supplier: Eui64 | None) -> PrivateKey:
     return ring.signer(_only(mine, "Supplier's private key", "--supplier", supplier), Role.SUPPLIER)
 
 
+def shares_mac_secrets(ring: Ring) -> bool:
+    """Whether any MAC between the ACB and a Device could be checked: a private key of either is held."""
+    return any(
+        certificate.use is Use.KEY_AGREEMENT
+        and certificate.role in {Role.ACB, None}
+        and ring.private_key(certificate) is not None
+        for certificate in ring
+    )
+
+
 def broker(ring: Ring, named: Eui64 | None) -> Eui64 | None:
     """The ACB: the one named, or the only one among the keys; None where there is none."""
     brokers = [certificate for certificate in ring if certificate.role == Role.ACB]

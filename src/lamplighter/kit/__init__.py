@@ -20,10 +20,9 @@ from lamplighter.kit.errors import (
 from lamplighter.kit.eui64 import Eui64
 from lamplighter.kit.firmware import FirmwareVersion, ImageHash
 from lamplighter.kit.instant import Instant
-from lamplighter.kit.machine import NOTHING, Chart, Step
+from lamplighter.kit.machine import Chart, Step
 
 __all__ = [
-    "NOTHING",
     "Chart",
     "Cursor",
     "DecodeError",

@@ -34,9 +34,6 @@ class Step(NamedTuple):
     wake: Instant | None = None
 
 
-NOTHING = Step()
-
-
 class Chart(Generic[State, Signal]):
     """A literal transition table: `(state, signal) -> state`."""
 

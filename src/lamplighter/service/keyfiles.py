@@ -3,12 +3,14 @@
     DIR/90b3d51f30010000-supplier-ds-1f0a52c3.pem    CERTIFICATE, and after it PRIVATE KEY (PKCS #8)
     DIR/*.pem                                        whatever else: any certificates and keys, in any order
 
-The directory is the trust store: a certificate is believed because it lies here. So nobody else may write
-to it, and a file that holds a private key is refused unless its owner alone can read it (mode 0600). A
-private key is matched to its certificate by its public half, never by a file's name. Keys are held in
-`PrivateKey`, which does not show them; no error here quotes what a file holds.
+The directory is the trust store: a certificate is believed because it lies here. So it and every file in it
+must belong to us or to root, must be writable by nobody else, and may be no symbolic link; a file that holds
+a private key is refused unless its owner alone can read it (mode 0600). All this is asked of what was
+opened, not of its name. A private key is matched to its certificate by its public half, never by a file's
+name. Keys are held in `PrivateKey`, which does not show them; no error here quotes what a file holds.
 
 A manufacturer's seal key stands outside SMKI and has no certificate: `load_private_key`, `load_public_key`.
+They demand the same of their one file. An import does not: who names a file to import vouches for it.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import stat
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,8 +37,10 @@ from cryptography.hazmat.primitives.serialization import (
 
 from lamplighter.kit import DecodeError, Eui64, LamplighterError, UsageError
 from lamplighter.protocol.smki import Certificate, PrivateKey, Ring, Role, Use, decode_certificate
+from lamplighter.service import writing
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 MAX_PEM_OCTETS: Final = 1_000_000
@@ -42,7 +48,9 @@ MAX_PEM_OCTETS: Final = 1_000_000
 
 MAX_KEYSTORE_OCTETS: Final = 50_000_000
 
-_BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
+_OPENING: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a FIFO without a writer must not hold us up
+_BEGIN: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
+_PEM_LEAD: Final = b"-----BEGIN "
 _PRIVATE_LABELS: Final = frozenset({b"PRIVATE KEY", b"EC PRIVATE KEY"})
 _USES: Final = {Use.DIGITAL_SIGNATURE: "digitalSignature", Use.KEY_AGREEMENT: "keyAgreement"}
 
@@ -144,18 +152,28 @@ def import_file(directory: Path, path: Path) -> Imported:
     Importing again changes nothing. The DCC publishes its keystore's private keys, so that file may be
     readable by anybody.
     """
-    octets = _read_octets(path, MAX_KEYSTORE_OCTETS)[0]
+    with _opened(path) as descriptor:
+        octets, status = _read_octets(path, descriptor, MAX_KEYSTORE_OCTETS)
     rejected: list[Rejected] = []
     if octets.lstrip()[:1] == b"{":
         found, rejected = _from_keystore(octets)
+    elif _PEM_LEAD not in octets:
+        raise UsageError(f"{path} holds neither PEM nor JSON: expected keystore.json, or certificates in PEM")
     else:
-        found = _from_pem(path)
+        _refuse_disclosed(path, octets, status)
+        found = _from_pem(path, octets)
     create(directory)
     held = {entry.certificate: entry for entry in entries(directory)}
+    ring = Ring(held)
     added, known = [], []
     for certificate, key in found:
         entry = held.get(certificate)
         if entry is None:
+            try:
+                ring.add(certificate)  # before it is written: a clash in the directory would lock us out
+            except UsageError as clash:
+                rejected.append(Rejected(str(certificate), str(clash)))
+                continue
             held[certificate] = entry = store(directory, certificate, key)
             added.append(entry)
         elif key is not None and not entry.private:
@@ -182,10 +200,10 @@ def load_public_key(path: Path) -> ec.EllipticCurvePublicKey:
     """The public key in a PEM file: a bare one, or that of a certificate."""
     octets = _read_pem(path)
     if b"-----BEGIN CERTIFICATE-----" in octets:
-        return decode_certificate(octets).public_key
+        return _certificate(path, octets).public_key
     try:
         key = load_pem_public_key(octets)
-    except ValueError as cause:
+    except Exception as cause:  # the library raises many kinds for hostile input
         raise UsageError(f"{path} holds no public key or certificate in PEM") from cause
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise UsageError(f"{path} holds a public key that is not P-256")
@@ -199,21 +217,16 @@ class _Contents:
 
 
 def _read(directory: Path) -> _Contents:
-    if not directory.is_dir():
-        raise UsageError(f"there is no key directory {directory}; `lamplighter keys init` makes one")
-    if directory.stat().st_mode & stat.S_IWOTH:
-        raise UsageError(
-            f"the key directory {directory} is writable by everybody, who could then add keys of their own "
-            f"to what is trusted; run: chmod o-w {directory}"
-        )
     certificates: dict[Certificate, Path] = {}
     keys: dict[bytes, tuple[Path, ec.EllipticCurvePrivateKey]] = {}
-    for path in sorted(directory.glob("*.pem")):
-        for certificate, key in _blocks(path, _read_pem(path)):
-            if certificate is not None:
-                certificates.setdefault(certificate, path)
-            if key is not None:
-                keys[_point(key.public_key())] = path, key
+    with _opened_directory(directory) as descriptor:
+        names = os.listdir(descriptor)  # noqa: PTH208 # what was opened, not what the path names by now
+        for path in (directory / name for name in sorted(names) if name.endswith(".pem")):
+            for certificate, key in _blocks(path, _read_pem(path, descriptor)):
+                if certificate is not None:
+                    certificates.setdefault(certificate, path)
+                if key is not None:
+                    keys[_point(key.public_key())] = path, key
     points = {certificate: _point(certificate.public_key) for certificate in certificates}
     for orphan in keys.keys() - points.values():
         path = keys[orphan][0]
@@ -234,39 +247,94 @@ def _order(entry: Entry) -> tuple[Eui64, int, str, int]:
     return certificate.holder, role, certificate.use.value, certificate.serial
 
 
-def _read_octets(path: Path, limit: int) -> tuple[bytes, int]:
-    """The file's octets and its mode, both of the same opening."""
+@contextmanager
+def _opened(path: Path, flags: int = 0, within: int | None = None) -> Iterator[int]:
+    """A descriptor of the file, looked for in the directory opened as `within`, or by its whole path."""
     try:
-        with path.open("rb") as file:
+        descriptor = os.open(path if within is None else path.name, _OPENING | flags, dir_fd=within)
+    except OSError as cause:
+        if flags & os.O_NOFOLLOW and path.is_symlink():
+            raise UsageError(
+                f"{path} is a symbolic link, and what it points to can change unseen: name, or copy here, "
+                "the real one"
+            ) from cause
+        raise UsageError(f"cannot read {path}: {cause.strerror}") from cause
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _opened_directory(directory: Path) -> Iterator[int]:
+    if not directory.is_dir():
+        raise UsageError(f"there is no key directory {directory}; `lamplighter keys init` makes one")
+    with _opened(directory, os.O_DIRECTORY | os.O_NOFOLLOW) as descriptor:
+        _refuse_foreign(directory, os.fstat(descriptor))
+        yield descriptor
+
+
+def _read_octets(path: Path, descriptor: int, limit: int) -> tuple[bytes, os.stat_result]:
+    """The octets of a regular file and what it is, both of the same opening."""
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise UsageError(f"{path} is no regular file")
+    try:
+        with open(descriptor, "rb", closefd=False) as file:
             octets = file.read(limit + 1)
-            mode = os.fstat(file.fileno()).st_mode
     except OSError as cause:
         raise UsageError(f"cannot read {path}: {cause.strerror}") from cause
     if len(octets) > limit:
         raise UsageError(f"{path} is larger than any file of keys should be ({limit} octets)")
-    return octets, mode
+    return octets, status
 
 
-def _read_pem(path: Path) -> bytes:
-    octets, mode = _read_octets(path, MAX_PEM_OCTETS)
-    if b"PRIVATE KEY-----" in octets and mode & (stat.S_IRWXG | stat.S_IRWXO):
+def _read_pem(path: Path, within: int | None = None) -> bytes:
+    """A file that is believed for where it lies."""
+    with _opened(path, os.O_NOFOLLOW, within) as descriptor:
+        octets, status = _read_octets(path, descriptor, MAX_PEM_OCTETS)
+    _refuse_disclosed(path, octets, status)
+    _refuse_foreign(path, status)
+    return octets
+
+
+def _refuse_disclosed(path: Path, octets: bytes, status: os.stat_result) -> None:
+    """Refuse a private key that others can read."""
+    if b"PRIVATE KEY-----" in octets and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise UsageError(
             f"{path} holds a private key that others can read: expected mode 0600, found "
-            f"{stat.S_IMODE(mode):04o}; take the key for disclosed, or run: chmod 600 {path}"
+            f"{_mode(status)}; take the key for disclosed, or run: chmod 600 {_quoted(path)}"
         )
-    return octets
+
+
+def _refuse_foreign(path: Path, status: os.stat_result) -> None:
+    """Refuse what others could have put there, or can add keys of their own to."""
+    if status.st_uid not in {0, os.geteuid()}:
+        raise UsageError(
+            f"{path} belongs to user {status.st_uid}, neither to root nor to us ({os.geteuid()}), who could "
+            f"change what is trusted; see that it is right, then run: chown {os.geteuid()} {_quoted(path)}"
+        )
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise UsageError(
+            f"{path} is writable by others (mode {_mode(status)}), who could change what is trusted; "
+            f"see that it is right, then run: chmod go-w {_quoted(path)}"
+        )
+
+
+def _mode(status: os.stat_result) -> str:
+    return f"{stat.S_IMODE(status.st_mode):04o}"
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
 
 
 def _blocks(path: Path, octets: bytes) -> list[tuple[Certificate | None, ec.EllipticCurvePrivateKey | None]]:
     """Each PEM block as (certificate, None) or (None, key)."""
     found: list[tuple[Certificate | None, ec.EllipticCurvePrivateKey | None]] = []
-    for match in _BLOCK.finditer(octets):
-        block, label = match.group(0), match.group(1)
+    for label, block in _labelled(path, octets):
         if label == b"CERTIFICATE":
-            try:
-                found.append((decode_certificate(block), None))
-            except DecodeError as cause:
-                raise UsageError(f"{path}: {cause}") from cause
+            found.append((_certificate(path, block), None))
         elif label in _PRIVATE_LABELS:
             found.append((None, _private_key(path, block)))
         else:
@@ -277,10 +345,30 @@ def _blocks(path: Path, octets: bytes) -> list[tuple[Certificate | None, ec.Elli
     return found
 
 
+def _labelled(path: Path, octets: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The PEM blocks with their labels; looked through once, whatever the octets are."""
+    at = 0
+    while (begin := _BEGIN.search(octets, at)) is not None:
+        label = begin.group(1)
+        end = b"-----END %b-----" % label
+        stop = octets.find(end, begin.end())
+        if stop < 0:
+            raise UsageError(f"{path} is cut off: a block in PEM begins and does not end")
+        at = stop + len(end)
+        yield label, octets[begin.start() : at]
+
+
+def _certificate(path: Path, block: bytes) -> Certificate:
+    try:
+        return decode_certificate(block)
+    except DecodeError as cause:
+        raise UsageError(f"{path}: {cause}") from cause
+
+
 def _private_key(path: Path | str, block: bytes) -> ec.EllipticCurvePrivateKey:
     try:
         key = load_pem_private_key(block, None)
-    except (ValueError, TypeError):
+    except Exception:  # noqa: BLE001 # the library raises many kinds for hostile input
         # No cause: the library's words on a broken key are not ours to repeat.
         raise UsageError(f"{path} holds a private key that cannot be read") from None
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
@@ -288,8 +376,8 @@ def _private_key(path: Path | str, block: bytes) -> ec.EllipticCurvePrivateKey:
     return key
 
 
-def _from_pem(path: Path) -> list[tuple[Certificate, ec.EllipticCurvePrivateKey | None]]:
-    blocks = _blocks(path, _read_pem(path))
+def _from_pem(path: Path, octets: bytes) -> list[tuple[Certificate, ec.EllipticCurvePrivateKey | None]]:
+    blocks = _blocks(path, octets)
     keys = {_point(key.public_key()): key for _, key in blocks if key is not None}
     certificates = [certificate for certificate, _ in blocks if certificate is not None]
     found = [(certificate, keys.pop(_point(certificate.public_key), None)) for certificate in certificates]
@@ -304,8 +392,8 @@ def _from_keystore(
     found: list[tuple[Certificate, ec.EllipticCurvePrivateKey | None]] = []
     rejected: list[Rejected] = []
     for holder, uses in _members(_parse(octets), "the keystore"):
-        for use, serials in _members(uses, holder):
-            for serial, entry in _members(serials, f"{holder} {use}"):
+        for use, serials in _sound_members(uses, holder, rejected):
+            for serial, entry in _sound_members(serials, f"{holder} {use}", rejected):
                 name = f"{holder} {use} {serial}"
                 try:
                     found.append(_keystore_entry(holder, use, serial, entry))
@@ -325,6 +413,15 @@ def _members(value: Any, where: str) -> list[tuple[str, Any]]:
     if not isinstance(value, dict):
         raise DecodeError("keystore", _shown(where), 0, "a JSON object", type(value).__name__)
     return list(value.items())
+
+
+def _sound_members(value: Any, where: str, rejected: list[Rejected]) -> list[tuple[str, Any]]:
+    """The same, where one that is no object is left out by itself."""
+    try:
+        return _members(value, where)
+    except DecodeError as refusal:
+        rejected.append(Rejected(_shown(where), str(refusal)))
+        return []
 
 
 def _label(entry: Any, name: str) -> str:
@@ -368,9 +465,7 @@ def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 def _write_new(path: Path, octets: bytes, mode: int) -> None:
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(octets)
+        writing.write_new(path, octets, mode)
     except FileExistsError as cause:
         raise UsageError(f"{path} exists already and is not overwritten") from cause
     except OSError as cause:

@@ -44,7 +44,7 @@ _HEADER: Final = struct.Struct("<IHHHHHIH32sIHH")
 _TOTAL_SIZE_AT: Final = 52
 _MINIMUM_HARDWARE_AT: Final = 56
 _CONTROL_BITS: Final = ("security credential version", "device specific file")
-_UNSIGNED_TRAILER: Final = bytes((0x00, SIGNATURE_OCTETS))
+_TRAILER_LEADS: Final = (bytes((0x00, SIGNATURE_OCTETS)), bytes((0x01, SIGNATURE_OCTETS)))
 
 
 class Layout(Enum):
@@ -141,9 +141,11 @@ def guess_layout(octets: bytes) -> Layout:
     other 11.4. So an 11.1 image with Force Replace set must be named as such, and of unsealed 11.4 images
     whose octets look random one in 65,536 is taken for 11.1. Where it matters, say which.
     """
-    trailer = octets[-TRAILER_OCTETS : 2 - TRAILER_OCTETS]
-    signed = trailer == _UNSIGNED_TRAILER and not is_sealed(octets)
-    return Layout.SRV_11_1 if signed else Layout.SRV_11_4
+    return Layout.SRV_11_1 if _may_end_in_trailer(octets, _TRAILER_LEADS[:1]) else Layout.SRV_11_4
+
+
+def _may_end_in_trailer(octets: bytes, leads: tuple[bytes, ...] = _TRAILER_LEADS) -> bool:
+    return octets[-TRAILER_OCTETS : 2 - TRAILER_OCTETS] in leads and not is_sealed(octets)
 
 
 def decode(octets: bytes, layout: Layout | None = None) -> Image:
@@ -215,7 +217,8 @@ def build(
 def check(image: Image, *, layout: Layout | None = None, max_image_octets: int = MAX_IMAGE_OCTETS) -> None:
     """Refuse an image that is well formed and yet must not be sent.
 
-    layout            what the service request demands: a signature for 11.1, none for 11.4
+    layout            what the service request demands: a signature for 11.1, none for 11.4, where what looks
+                      like one is refused too, with Force Replace or without
     max_image_octets  the largest whole file that the network is known to carry
     """
     size = image.header.total_size
@@ -225,7 +228,7 @@ def check(image: Image, *, layout: Layout | None = None, max_image_octets: int =
         raise VerificationError("image-layout", "11.1, ending in a Supplier signature", "11.4, without one")
     if layout is Layout.SRV_11_4:
         tail = bytes(image.body[-TRAILER_OCTETS:])
-        if image.signature is not None or guess_layout(tail) is Layout.SRV_11_1:
+        if image.signature is not None or _may_end_in_trailer(tail):
             raise VerificationError("image-layout", "11.4, without a Supplier signature", "11.1, with one")
 
 

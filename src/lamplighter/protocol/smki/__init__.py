@@ -8,16 +8,15 @@
 A certificate is trusted because it is in the key ring, never because a message carries or names it.
 """
 
-from lamplighter.protocol.smki.agreement import MAC_OCTETS, KeyMode, derive_key, gmac
+from lamplighter.protocol.smki.agreement import MAC_OCTETS, derive_key, gmac
 from lamplighter.protocol.smki.certificate import Certificate, Role, Use, decode_certificate, issue
-from lamplighter.protocol.smki.ecdsa import SIGNATURE_OCTETS, is_signed_by, sign, verify
+from lamplighter.protocol.smki.ecdsa import SIGNATURE_OCTETS, is_signed_by, sign
 from lamplighter.protocol.smki.keyring import KeyRing, PrivateKey, Ring, Signer
 
 __all__ = [
     "MAC_OCTETS",
     "SIGNATURE_OCTETS",
     "Certificate",
-    "KeyMode",
     "KeyRing",
     "PrivateKey",
     "Ring",
@@ -30,5 +29,4 @@ __all__ = [
     "is_signed_by",
     "issue",
     "sign",
-    "verify",
 ]

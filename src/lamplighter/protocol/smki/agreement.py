@@ -8,7 +8,6 @@ MAC  = AES-128-GCM tag, 12 octets, over no plaintext
 from __future__ import annotations
 
 import hashlib
-from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -22,15 +21,6 @@ _KDF_ROUND: Final = bytes.fromhex("00000001")
 _ALGORITHM_ID: Final = bytes.fromhex("60857406080300")  # AES-128-GCM, as OtherInfo names it
 _TRANSACTION_ID_LEAD: Final = b"\x09"
 _INVOCATION_FIELD: Final = bytes(4)
-
-
-class KeyMode(IntEnum):
-    """What the derived key protects: the octet of OtherInfo that keeps directions apart."""
-
-    COMMAND = 1
-    RESPONSE = 2
-    ALERT = 3
-    ENCRYPTION = 4
 
 
 def derive_key(secret: bytes, originator: Eui64, mode: int, counter: int, recipient: Eui64) -> bytes:

@@ -102,7 +102,8 @@ def decode_certificate(octets: bytes) -> Certificate:
         not_before, not_after = parsed.not_valid_before_utc, parsed.not_valid_after_utc
         der, serial = parsed.public_bytes(Encoding.DER), parsed.serial_number
     except Exception as cause:  # the library raises many kinds for hostile input
-        raise DecodeError(_WHAT, "X.509", 0, "a certificate in PEM or DER", str(cause)[:120]) from cause
+        reason = str(cause).partition(":")[0][:120]  # after it come the library's own structures
+        raise DecodeError(_WHAT, "X.509", 0, "a certificate in PEM or DER", reason) from cause
     if not isinstance(public_key, ec.EllipticCurvePublicKey) or not isinstance(
         public_key.curve, ec.SECP256R1
     ):

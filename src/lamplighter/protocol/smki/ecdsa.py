@@ -9,8 +9,6 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
-from lamplighter.kit import VerificationError
-
 SIGNATURE_OCTETS: Final = 64
 
 _VERIFY: Final = ec.ECDSA(hashes.SHA256())
@@ -35,11 +33,3 @@ def is_signed_by(key: ec.EllipticCurvePublicKey, octets: bytes, signature: bytes
     except InvalidSignature:
         return False
     return True
-
-
-def verify(key: ec.EllipticCurvePublicKey, octets: bytes, signature: bytes) -> None:
-    """Raise `VerificationError("signature")` unless `signature` is that of `octets` by `key`."""
-    if not is_signed_by(key, octets, signature):
-        raise VerificationError(
-            "signature", "an ECDSA signature by the claimed party", f"{len(signature)} octets that are not"
-        )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from lamplighter.kit import Eui64, UsageError
 from lamplighter.protocol.smki import ecdsa
@@ -47,7 +46,7 @@ class PrivateKey:
     __slots__ = ("_key", "certificate")
 
     def __init__(self, certificate: Certificate, key: ec.EllipticCurvePrivateKey) -> None:
-        if _point(key.public_key()) != _point(certificate.public_key):
+        if key.public_key() != certificate.public_key:
             raise UsageError(f"this private key is not that of the certificate {certificate}")
         self.certificate = certificate
         self._key = key
@@ -154,7 +153,3 @@ def _name(certificate: Certificate) -> tuple[str, int]:
 
 def _squeezed(issuer: str) -> str:
     return ",".join(part.strip() for part in issuer.split(","))
-
-
-def _point(key: ec.EllipticCurvePublicKey) -> bytes:
-    return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
