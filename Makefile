@@ -4,6 +4,9 @@
 #   make check    lint, format, types, import rules    (and the check group)
 #   make bench    ratios against bare primitives       (as for test)
 #   make fuzz     each decoder for FUZZ_SECONDS        (and atheris)
+#   make long     the tests that take minutes          (as for test)
+#   make growth   30 million homes in flow mode        (as for test)
+#   make determinism PYTHON_OTHER=python3.13     the same trace there as here (a second environment)
 #   make docs     write the generated pages anew       (run-time dependencies)
 #   make lock     write requirements/ anew             (uv; ARGS=--upgrade takes newer versions)
 #   make clean
@@ -22,6 +25,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 PYTEST_WORKERS ?= auto
 FUZZ_SECONDS ?= 20
 FETCH_SECONDS ?= 30
+PYTHON_OTHER ?=
+OTHER := .cache/other-python
 ARGS ?=
 
 # An environment whose Python has gone, or that was copied from another folder, is dead: begin again.
@@ -31,19 +36,20 @@ $(shell test ! -e $(VENV) || { $(BIN)/python -c '' && grep -qF '$(CURDIR)/$(VENV
 PPMID_PACKAGE := @smartdcc/duis-templates 0.7.0
 PPMID_TEMPLATE := templates/11.4_*.XML
 
-.PHONY: help demo test check format bench fuzz docs lock clean
+.PHONY: help demo test check format bench fuzz docs long growth determinism lock clean
 
 help:
-	@sed -n '2,12s/^# \{0,1\}//p' Makefile
+	@sed -n '2,15s/^# \{0,1\}//p' Makefile
 
 demo: $(READY)-run
 	@image=""; \
-	if command -v npm >/dev/null 2>&1 \
-	    && package=$$(timeout $(FETCH_SECONDS) $(BIN)/python scripts/npm_package.py $(PPMID_PACKAGE)); then \
+	if package=$$(timeout $(FETCH_SECONDS) $(BIN)/python scripts/npm_package.py $(PPMID_PACKAGE)); then \
 	    for found in "$$package"/$(PPMID_TEMPLATE); do test -f "$$found" && image=$$found; done; \
 	fi; \
-	if test -n "$$image"; then set -- --ppmid-image "$$image"; \
-	else echo "demo: the published PPMID image is not at hand; the demo builds one"; set --; fi; \
+	if test -n "$$image"; then \
+	    echo "demo: the PPMID gets the published image, $${image##*/} of $(PPMID_PACKAGE)" >&2; \
+	    set -- --ppmid-image "$$image"; \
+	else echo "demo: the published PPMID image is not at hand; the demo builds one" >&2; set --; fi; \
 	exec $(BIN)/lamplighter demo "$$@" $(ARGS)
 
 test: $(READY)-test
@@ -62,6 +68,12 @@ format: $(READY)-dev
 bench: $(READY)-test
 	$(BIN)/python -m bench $(ARGS)
 
+long: $(READY)-test
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -m long $(ARGS)
+
+growth: $(READY)-test
+	$(BIN)/python -m bench.flow growth
+
 fuzz: $(READY)-fuzz
 	$(BIN)/python -m fuzz --seconds $(FUZZ_SECONDS)
 
@@ -69,6 +81,15 @@ docs: $(READY)-run
 	$(BIN)/python scripts/cli_reference.py
 	$(BIN)/python scripts/codes.py
 	$(BIN)/python scripts/diagrams.py
+	$(BIN)/python scripts/lab_page.py
+
+# A trace is compared with that of another interpreter, which needs the run-time dependencies and nothing else.
+determinism: $(READY)-test
+	@test -n "$(PYTHON_OTHER)" || { echo "determinism: make determinism PYTHON_OTHER=python3.13"; exit 2; }
+	@test -x $(OTHER)/bin/python || $(PYTHON_OTHER) -m venv $(OTHER)
+	@$(OTHER)/bin/python -m pip --disable-pip-version-check --no-input --quiet \
+	    install --require-hashes -r requirements/run.txt
+	LAMPLIGHTER_OTHER_PYTHON=$(OTHER)/bin/python $(BIN)/python -m pytest tests/lab/test_determinism.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) .cache build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache \

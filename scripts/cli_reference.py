@@ -13,7 +13,8 @@ HEAD: Final = """\
 # Commands
 
 Written by `make docs` from the program itself; not edited by hand. `--json` may stand with any command.
-Exit codes: 0 done; 1 something failed, or did not verify; 2 the command line was wrong.
+Exit codes: 0 done; 1 something failed, or did not verify; 2 the command line was wrong, or names what
+cannot be read or written.
 
 """
 

@@ -62,7 +62,7 @@ def test_the_readme_leads_to_every_page(page):
     assert f"(docs/{page.name})" in (ROOT / "README.md").read_text()
 
 
-@pytest.mark.parametrize("name", ["cli_reference", "codes", "diagrams"])
+@pytest.mark.parametrize("name", ["cli_reference", "codes", "diagrams", "lab_page"])
 def test_a_generated_page_is_current(name):
     generator = script(name)
     assert generator.page() == generator.PAGE.read_text(), "run `make docs`"

@@ -7,6 +7,7 @@ else; what the Supplier knows beforehand (Devices, CPL, certificates) is handed 
 
 from __future__ import annotations
 
+import math
 import sys
 import tempfile
 import threading
@@ -23,14 +24,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from lamplighter.campaign import END_STATES, State
+from lamplighter.cli import files, output
 from lamplighter.cli import image as image_verbs
-from lamplighter.cli import output
 from lamplighter.cli.logs import quiet_logs
 from lamplighter.cli.output import Report
 from lamplighter.kit import Eui64, FirmwareVersion, Instant, UsageError
 from lamplighter.kit.instant import to_iso
 from lamplighter.lab import homes
 from lamplighter.lab import server as lab_server
+from lamplighter.protocol import duis
 from lamplighter.protocol import image as images
 from lamplighter.protocol.smki import Role
 from lamplighter.registry import (
@@ -52,13 +54,13 @@ from lamplighter.service.reconciler import Reconciler
 from lamplighter.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from lamplighter.store import TimelineEntry, Update
 
 _NEW_VERSION: Final = FirmwareVersion(0x0200_0000)
 _PAYLOAD_OCTETS: Final = 20_000  # large enough to be blocks by the hundred, small enough for seconds
-_SPEED: Final = 60.0  # seconds in the home for each second of ours
+_SPEED: Final = 120.0  # seconds in the home for each second of ours
 _IDLE_SECONDS: Final = 0.05  # how long to wait for a message before looking again
 _STAGES: Final = {
     # The states that a Device passes when all goes well; each moves its progress bar by one.
@@ -104,8 +106,12 @@ def demo(
     timeout
         Seconds after which the demo gives up.
     keep
-        A new directory to leave behind: the Supplier's database, the certificates, images and messages.
+        A new directory to leave behind: `lamplighter.db` (the Supplier's database), `keys` (the certificates
+        that it trusts, no private key), `images` (both OTA files), `requests` (what it sent, signed) and
+        `messages` (what the DCC delivered as evidence).
     """
+    if not 0 < timeout < math.inf:
+        raise UsageError("--timeout takes a number of seconds above 0")
     with ExitStack() as stack:
         quiet_logs()
         place = _workplace(keep, stack)
@@ -116,11 +122,12 @@ def demo(
         store = Store.open(f"sqlite:///{place / 'lamplighter.db'}")
         stack.callback(store.close)
         releases = _register(store, lab.homes[0], ppmid, hcalcs)
-        journeys = _run(lab, store, timeout)
+        sent: list[bytes] = []
+        journeys = _run(lab, store, timeout, sent.append)
         if keep is not None:
-            _leave_behind(keep, lab, {"ppmid": ppmid, "hcalcs": hcalcs}, journeys)
+            _leave_behind(keep, lab, {"ppmid": ppmid, "hcalcs": hcalcs}, sent, journeys)
     assert len(journeys) == len(releases)
-    return _report(journeys, keep)
+    return _report(journeys, timeout, keep)
 
 
 def _workplace(keep: Path | None, stack: ExitStack) -> Path:
@@ -184,8 +191,13 @@ def _register(store: Store, home: homes.Home, ppmid: images.Image, hcalcs: image
     return enrolled
 
 
-def _run(lab: homes.Lab, store: Store, timeout: float) -> list[_Journey]:
-    """Let the two sides meet over HTTP until every update has come to an end, or time is up."""
+def _run(
+    lab: homes.Lab, store: Store, timeout: float, sent: Callable[[bytes], object] = lambda _: None
+) -> list[_Journey]:
+    """Let the two sides meet over HTTP until every update has come to an end, or time is up.
+
+    sent  called with each request as it goes out
+    """
 
     def clock() -> Instant:
         return lab.world.now
@@ -201,7 +213,11 @@ def _run(lab: homes.Lab, store: Store, timeout: float) -> list[_Journey]:
             {homes.SUPPLIER: listener.url + RECEIVE_PATH},
             lab_server.Settings(speed=_SPEED),
         ) as server,
-        httpx2.Client(base_url=server.url, timeout=timeout) as client,
+        httpx2.Client(
+            base_url=server.url,
+            timeout=timeout,
+            event_hooks={"request": [lambda request: sent(request.content)]},
+        ) as client,
         _Bars(store) as bars,
     ):
         reconciler = Reconciler(parties, store, Gateway(parties, client, clock), clock)
@@ -248,7 +264,8 @@ class _Bars:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        if self._progress.live.is_started:  # where it is not, stopping it would write an empty line
+            self._progress.stop()
 
     def show(self) -> bool:
         """Show where every Device is; whether all have come to an end."""
@@ -261,26 +278,31 @@ class _Bars:
         return all(update.state in END_STATES for update in updates)
 
 
-def _report(journeys: list[_Journey], keep: Path | None) -> Report:
-    proven = all(journey.update.state is State.PROVEN for journey in journeys)
-    facts = {"proven": proven, "devices": [_facts(journey) for journey in journeys]}
+def _report(journeys: list[_Journey], timeout: float, keep: Path | None) -> Report:
+    count = sum(journey.update.state is State.PROVEN for journey in journeys)
+    proven = count == len(journeys)
+    timed_out = any(journey.update.state not in END_STATES for journey in journeys)
+    facts = {"proven": proven, "timed_out": timed_out, "devices": [_facts(journey) for journey in journeys]}
     parts: list[Any] = [_table(journey) for journey in journeys]
     if keep is not None:
         facts["kept"] = str(keep)
         parts.append(Text(f"kept in {keep}", "dim"))
     title = "every Device has proven its new version" if proven else "not every Device is proven"
-    count = sum(journey.update.state is State.PROVEN for journey in journeys)
+    if timed_out:
+        title += f"; gave up after {timeout:g} s (--timeout)"
     return Report(facts, output.page("demo", f"{count} of {len(journeys)}: {title}", *parts), proven)
 
 
 def _table(journey: _Journey) -> Any:
     device, update, release = journey.device, journey.update, journey.release
     passed = update.state is State.PROVEN
+    ended = update.state in END_STATES
+    state = update.state.value if ended else f"not proven, last: {update.state.value}"
     heading = Text.assemble(
         (f"{device.type.value} {device.eui}", "bold"),
         f"  SRV {release.procedure.value}  version {release.version}  ",
         ("✓ " if passed else "✗ ", "green" if passed else "bold red"),
-        (update.state.value, "green" if passed else "bold red"),
+        (state, "green" if passed else "bold red"),
     )
     table = output.grid("time", "message", "stage", "version", folded=2)
     for entry in journey.timeline:
@@ -302,7 +324,7 @@ def _facts(journey: _Journey) -> dict[str, Any]:
         "service": journey.release.procedure.value,
         "version": str(journey.release.version),
         "hash": str(journey.release.hash),
-        "state": journey.update.state.value,
+        "state": journey.update.state.name.lower(),
         "timeline": [
             {
                 "at": to_iso(entry.evidence.at),
@@ -317,19 +339,30 @@ def _facts(journey: _Journey) -> dict[str, Any]:
 
 
 def _leave_behind(
-    keep: Path, lab: homes.Lab, built: Mapping[str, images.Image], journeys: list[_Journey]
+    keep: Path,
+    lab: homes.Lab,
+    built: Mapping[str, images.Image],
+    sent: Iterable[bytes],
+    journeys: list[_Journey],
 ) -> None:
-    """What the tutorial goes on with: certificates, images, and every message that was evidence."""
+    """What the tutorial goes on with: certificates, images, requests, and each message that was evidence."""
     keyfiles.create(keep / "keys")
     for certificate in lab.ring:
         keyfiles.store(keep / "keys", certificate)
-    (keep / "images").mkdir()
-    for name, image in built.items():
-        (keep / "images" / f"{name}.ota").write_bytes(images.encode(image))
-    (keep / "messages").mkdir()
+    kept = {f"images/{name}.ota": images.encode(image) for name, image in built.items()}
+    kept |= {f"requests/{number}-{_name(octets)}.xml": octets for number, octets in enumerate(sent, 1)}
     for journey in journeys:
         kind = journey.device.type.value.lower()
         sources = [entry for entry in journey.timeline if entry.source is not None]
         for number, entry in enumerate(sources, 1):
-            name = f"{kind}-{number}-{entry.evidence.message}.xml"
-            (keep / "messages" / name).write_bytes(entry.source or b"")
+            kept[f"messages/{kind}-{number}-{entry.evidence.message}.xml"] = entry.source or b""
+    for folder in ("images", "requests", "messages"):
+        (keep / folder).mkdir()
+    for name, octets in kept.items():
+        files.write(keep / name, octets, force=False)
+
+
+def _name(request: bytes) -> str:
+    """A request's service and command variant, as in `11.3-CV4`: one service may be asked for twice."""
+    said = {line.name: line.text for line in duis.explain(request)}
+    return f"{said['ServiceReference']}-CV{said['CommandVariant']}"
