@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,13 @@ cannot be read or written.
 
 def page() -> str:
     """The whole page."""
-    return HEAD + app.generate_docs(heading_level=2).rstrip() + "\n"
+    # cyclopts writes into usage lines how this process was started, such as `-m pytest`: hide it.
+    main = sys.modules["__main__"]
+    spec, main.__spec__ = main.__spec__, None
+    try:
+        return HEAD + app.generate_docs(heading_level=2).rstrip() + "\n"
+    finally:
+        main.__spec__ = spec
 
 
 if __name__ == "__main__":
