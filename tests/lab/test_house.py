@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unittest.mock import patch
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lamplighter.kit import Eui64, Instant, Step
@@ -54,6 +54,7 @@ INTERFERENCE = st.just(han.Interference()) | st.builds(
 
 @settings(max_examples=8, deadline=None)
 @given(QUALITY, INTERFERENCE, st.integers(100, 3_000))
+@example(han.Quality(), han.Interference(2 * SECOND, 200 * MILLISECOND), 3_000)  # bursts inside the transfer
 def test_frames_that_go_straight_leave_the_same_trace(quality, interference, octets):
     named = {"quality": han.Settings(quality, interference), "octets": octets}
     assert lived(straight=False, **named) == lived(straight=True, **named)

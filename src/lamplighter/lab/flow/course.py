@@ -350,10 +350,13 @@ class Course:
                 np.where(uncovered, NEVER, each) for each in (on_device, verified, proven)
             )
             then = np.where(uncovered, np.uint8(Outcome.UNREACHED), then)
-        swapped = self._mischief.swapped(batch, np.zeros_like(arrived), ended)
+        swapped = self._mischief.swapped(batch, np.zeros_like(arrived), on_device)
         if swapped.any():
             on_its_way = self._mischief.swapped(batch, self.at[Stage.ACCEPTED][where], arrived)
             vanished = self._mischief.swapped(batch, arrived, ended)
+            # The DCC knows the old hub no more: what it had said and is still on the WAN, nobody hears.
+            unheard = self._mischief.swapped(batch, ended, on_device)
+            on_device = np.where(unheard, NEVER, on_device)
             waited = self.at[Stage.ACCEPTED][where] + np.uint32(ticks(flow.settings.dcc.receipt_period))
             at_hub = np.where(on_its_way, waited, at_hub)
             on_device, verified, proven = (

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from lamplighter.kit.instant import SECOND
 from lamplighter.lab.devices.device import BLOCK_OCTETS
 from lamplighter.lab.flow.ticks import TICK
 from lamplighter.protocol.zigbee.download import ANSWER_TIMEOUT, TRIES
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from lamplighter.lab.han import Interference, Quality
 
 QUANTILES: Final = 1 << 12  # of each table
+_FIRST_TOLD: Final = 3  # the exchange at which a minimum block period is told: query, block, block
 _FOLLOWED: Final = 1 << 15  # transfers, for a table
 
 
@@ -77,7 +79,7 @@ def follow(air: Air, octets: int, dice: np.random.Generator) -> Transfers:
     count = exchanges(octets)
     clear = np.full(_FOLLOWED, 2.0 * quality.latency * count)
     fails = 1 - (1 - quality.loss) ** 2
-    clear += air.period * (count - 2)  # none after the last block
+    clear += _held_back(air.period, 2 * quality.latency, count)
     clear += ANSWER_TIMEOUT * _losses(count, fails, dice)
     clear += _lateness(2 * count, quality, dice)
     # A run of TRIES losses can begin at any exchange.
@@ -95,6 +97,20 @@ def follow(air: Air, octets: int, dice: np.random.Generator) -> Transfers:
         _quantiles(bad),
         float(lost.sum() / max(gone.sum(), 1)),
     )
+
+
+def _held_back(period: int, exchange: int, count: int) -> float:
+    """What a minimum block period adds to a transfer without losses.
+
+    The client asks for its second block at once, is told to wait whole seconds, and so learns of the period:
+    from then on it keeps it by itself, but for the last block. A period that an exchange takes anyhow is
+    never told of.
+    """
+    early = period - exchange
+    if early <= 0 or count < _FIRST_TOLD:
+        return 0.0
+    told = exchange + -(-early // SECOND) * SECOND
+    return float(told + period * (count - _FIRST_TOLD))
 
 
 def _quantiles(sample: NDArray[np.float64]) -> NDArray[np.uint32]:
