@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from lamplighter.kit import Instant
 from lamplighter.kit.instant import DAY, HOUR
 from lamplighter.lab.dcc import Service
+from lamplighter.lab.devices import Life
 from lamplighter.lab.flow import Stage
-from lamplighter.lab.homes import SUPPLIER, build_world
+from lamplighter.lab.homes import FACTORY_VERSION, SUPPLIER, build_world
 from lamplighter.protocol import duis, gbcs
 from lamplighter.protocol import image as images
 from lamplighter.protocol.duis import DeviceType
@@ -45,7 +47,6 @@ class Exact:
         self.user = User(lab)
         self.later = later
         self.heard: dict[Eui64, dict[Stage, Instant]] = {}
-        self.told: dict[Eui64, str] = {}
         self.devices = {
             kind: [home.ppmid if kind is DeviceType.PPMID else home.hcalcs for home in lab.homes]
             for kind in kinds
@@ -73,11 +74,10 @@ class Exact:
         self.octets[kind] = len(images.encode(image))
         devices = self.devices[kind]
         update = self.user.update_ppmids if kind is DeviceType.PPMID else self.user.update
-        answer = update(image, *devices)
+        update(image, *devices)
         for device in devices:
             self.hash[device] = image.hash
             self.heard[device] = {Stage.ACCEPTED: self.start}
-            self.told[device] = answer.code
 
     def _run(self, until: Instant) -> None:
         world = self.lab.world
@@ -115,10 +115,19 @@ class Exact:
         if device not in self.heard or stage in self.heard[device]:
             return
         self.heard[device][stage] = now
-        self.told[device] = word
         if stage is Stage.VERIFIED and word == "8F72":
             self.heard[device][Stage.ACTIVATION] = now
             self.user.activate(device, self.hash[device], self.later)
+
+    def ends(self, kind: DeviceType) -> dict[str, float]:
+        """The shares of Devices that in truth run the new image, something else, or nothing that speaks."""
+        found = Counter(self._end(self.lab.world.node(device)) for device in self.devices[kind])
+        return {end: count / found.total() for end, count in found.items()}
+
+    def _end(self, node: Any) -> str:
+        if node.life is Life.HUNG:
+            return "mute"
+        return {NEW: "updated", FACTORY_VERSION: "as before"}.get(node.version, "another version")
 
     def after(self, kind: DeviceType, stage: Stage) -> list[float]:
         """Seconds from the order until each Device of a kind was heard at a stage; inf: never."""

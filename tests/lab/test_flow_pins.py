@@ -2,9 +2,10 @@
 
 Each case lets HOMES homes live in exact mode and FLEET of them in flow mode, and compares, for every stage,
 the seconds from the order until the Supplier hears of it; "never" is the longest of all times, so that how
-often a stage is not reached is compared as well. The test is that of Kolmogorov and Smirnov in two samples,
-with two tolerances: flow's distribution may be shifted by SLACK (a constant, and a share of the time), and
-the distance that is left may be DISTANCE at most.
+often a stage is not reached is compared as well; and so is the share of Devices that in truth run the new
+image, another version, firmware that never speaks, or what they ran before. The test is that of Kolmogorov
+and Smirnov in two samples, with two tolerances: flow's distribution may be shifted by SLACK (a constant, and
+a share of the time), and the distance that is left may be DISTANCE at most.
 
 Power: with 40 against 20,000, two samples of one distribution are further apart than 0.30 in fewer than two
 comparisons of a thousand (2 exp(-2 n d^2), n = 40). A stage whose distribution is really 0.55 away is found
@@ -25,7 +26,7 @@ from lamplighter.kit import Instant
 from lamplighter.kit.instant import DAY, HOUR, MINUTE, SECOND
 from lamplighter.lab import han
 from lamplighter.lab.faults import FAULTS, Scheduled
-from lamplighter.lab.flow import NEVER, TICK, Fleet, Flow, Kind, Load, Mix, Settings, Stage
+from lamplighter.lab.flow import NEVER, TICK, Fleet, Flow, Kind, Load, Mix, Outcome, Settings, Stage
 from lamplighter.lab.homes import START, Estate
 from lamplighter.lab.hub import Settings as HubSettings
 from lamplighter.lab.wan import Link
@@ -40,6 +41,7 @@ SLACK = 0.3, 0.01  # seconds, and share of the time
 NOW = Instant(START + SETTLES)
 KINDS = {DeviceType.PPMID: Kind.PPMID, DeviceType.HCALCS: Kind.HCALCS}
 PPMID, HCALCS = KINDS
+OTHER_VERSION = "0BAD0000"
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ CASES = {
     "hub-discards-image": Case(quality=LOSSY, faults=fault("hub-discards-image", 0, HOUR, every=1)),
     "bricking-firmware": Case(faults=fault("bricking-firmware")),
     "bricking-firmware of an HCALCS": Case((HCALCS,), faults=fault("bricking-firmware")),
-    "wrong-version-firmware": Case(faults=fault("wrong-version-firmware")),
+    "wrong-version-firmware": Case(faults=fault("wrong-version-firmware", version=OTHER_VERSION)),
     "alert-storm-firmware": Case(faults=fault("alert-storm-firmware", alerts=20)),
     "dcc-outage": Case(faults=fault("dcc-outage", 6 * SECOND, 2 * HOUR)),
     "endpoint-down": Case(faults=fault("endpoint-down", 6 * SECOND, 2 * HOUR)),
@@ -168,6 +170,13 @@ def in_flow(case: Case, octets: int, homes: int) -> tuple[Fleet, Any]:
 
 IN_FLOW = in_flow
 
+# What a Device in truth runs at the end, by flow's outcome; after any other it runs what it ran before.
+ENDS = dict.fromkeys(Outcome, "as before") | {
+    Outcome.UPDATED: "updated",
+    Outcome.OTHER_VERSION: "another version",
+    Outcome.MUTE: "mute",
+}
+
 
 def compare(name: str, homes: int) -> dict[str, float]:
     """The distances, by kind and stage."""
@@ -190,6 +199,10 @@ def compare(name: str, homes: int) -> dict[str, float]:
             at = course.at[stage][mine]
             seconds = np.where(at == NEVER, np.inf, at * (TICK / SECOND))
             found[f"{kind.value} {stage.name}"] = distance(exact.after(kind, stage), seconds)
+        shares = exact.ends(kind)
+        for end in ENDS.values():
+            mine_so = np.isin(course.outcome[mine], [o for o, e in ENDS.items() if e == end]).mean()
+            found[f"{kind.value} {end}"] = abs(shares.get(end, 0.0) - float(mine_so))
     return found
 
 
@@ -229,8 +242,8 @@ def test_a_distance_is_found_where_there_is_one():
     assert distance(never, np.full(FLEET, np.inf)) == 0
 
 
-# Faults that change no time at which a stage is heard first: firmware that lies or chatters, a second copy.
-UNSEEN = {"wrong-version-firmware", "alert-storm-firmware", "duplicated-alert"}
+# Faults that change neither when a stage is first heard nor what a Device runs: chatter, and a second copy.
+UNSEEN = {"alert-storm-firmware", "duplicated-alert"}
 
 
 @pytest.mark.parametrize("name", [n for n, case in CASES.items() if case.faults and n not in UNSEEN])
