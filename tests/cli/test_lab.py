@@ -136,6 +136,8 @@ def test_a_served_lab_tells_its_state(run):
     """`dump --url` shows the same as a lab in process: here, nothing has happened yet."""
     with Served("--homes", 2, "--speed", "1") as lab:
         served = run("lab", "dump", "--url", lab.facts["state"], "--json")
+        bare = run("lab", "dump", "--url", lab.facts["state"].removesuffix(lab_server.STATE_PATH), "--json")
+        assert bare.facts.keys() == served.facts.keys()
     assert (0, 2) == (served.code, len(served.facts["hubs"]))
     assert run("lab", "dump", "--homes", 2, "--until", "1s", "--json").facts.keys() == served.facts.keys()
 

@@ -257,7 +257,10 @@ def dump(
 
 def _fetch(url: str) -> dict[str, Any]:
     try:
-        reply = httpx2.get(url, timeout=_URL_SECONDS)
+        address = httpx2.URL(url)
+        if address.path in {"", "/"}:
+            address = address.copy_with(path=lab_server.STATE_PATH)
+        reply = httpx2.get(address, timeout=_URL_SECONDS)
         reply.raise_for_status()
         facts: dict[str, Any] = reply.json()
     except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as cause:

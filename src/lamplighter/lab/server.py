@@ -28,6 +28,7 @@ from lamplighter.kit.instant import SECOND
 from lamplighter.lab import snapshot
 from lamplighter.lab.dcc import Service
 from lamplighter.lab.dcc.postman import Outcome, Postman, PostmanSettings
+from lamplighter.lab.dice import Dice
 from lamplighter.lab.world import OutageError
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class LabServer:
         self._socket = socket.create_server((self._settings.host, self._settings.port))
         self._ready = threading.Event()
         self._thread: threading.Thread | None = None
-        self._postman = Postman(self._pauses())
+        self._postman = Postman(self._pauses(), Dice("served").stream("post"))
         self._tries: set[asyncio.Task[None]] = set()
         self._work = asyncio.Event()
         self._posted = asyncio.Event()
