@@ -121,8 +121,8 @@ class Reconciler:
                 self._send(request)
             except httpx2.HTTPError as cause:
                 # It stays in the outbox under its RequestID, and nothing overtakes it.
-                self._quiet = min(2 * self._quiet, _QUIET_MAX)
                 self._quiet_until = Instant(self._clock() + self._quiet)
+                self._quiet = min(2 * self._quiet, _QUIET_MAX)
                 _log.warning("DCC not reached", counter=request.counter, reason=str(cause))
                 return
             self._quiet = _QUIET_MIN
