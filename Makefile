@@ -125,18 +125,20 @@ $(READY)-fuzz: requirements/fuzz.txt $(READY)-run
 	    exit 1; }
 	@touch $@
 
-# --- locks: dev.txt holds everything; the others take their versions from it, so that the layers agree
+# --- locks: dev.txt holds everything; the others take their versions from it, so that the layers agree. goosebit,
+# which bench measures against, has an environment of its own and a lock of its own.
 
 UV ?= $(VENV)/lock/bin/uv
 COMPILE := pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-    pyproject.toml $(ARGS)
+    $(ARGS)
 
 $(VENV)/lock/bin/uv: | $(VENV)/pyvenv.cfg
 	@$(BIN)/python -m venv $(VENV)/lock
 	@$(VENV)/lock/bin/python -m pip --quiet --disable-pip-version-check install uv
 
 lock: $(UV)
-	$(UV) $(COMPILE) --group dev -o requirements/dev.txt
-	$(UV) $(COMPILE) --group build --constraint requirements/dev.txt -o requirements/run.txt
-	$(UV) $(COMPILE) --group build --group test --constraint requirements/dev.txt -o requirements/test.txt
-	$(UV) $(COMPILE) --group build --group fuzz --constraint requirements/dev.txt -o requirements/fuzz.txt
+	$(UV) $(COMPILE) pyproject.toml --group dev -o requirements/dev.txt
+	$(UV) $(COMPILE) pyproject.toml --group build --constraint requirements/dev.txt -o requirements/run.txt
+	$(UV) $(COMPILE) pyproject.toml --group build --group test --constraint requirements/dev.txt -o requirements/test.txt
+	$(UV) $(COMPILE) pyproject.toml --group build --group fuzz --constraint requirements/dev.txt -o requirements/fuzz.txt
+	$(UV) $(COMPILE) requirements/goosebit.in -o requirements/goosebit.txt

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import lamplighter
-from lamplighter.campaign.state import END_STATES, IMPLIES, State
+from lamplighter.campaign import Fact, Stage
+from lamplighter.campaign.next import DEADLINES, DEADLINES_OF
+from lamplighter.campaign.state import FINAL, FLYING, IMPLIES
 from lamplighter.kit import Chart
 
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "machines.md"
@@ -21,10 +23,20 @@ Written by `make docs` from the tables in the code; not edited by hand. Each arr
 in this state, on this signal, to that state. A signal without an arrow is an error, and changes nothing.
 
 A Device's update is not a machine. Its state is a function of the set of evidence about it, in whatever order
-that came: the last state in this table that some evidence implies.
+that came. Each order is a step (attempt 1, its activations and questions, attempt 2, ...), each fact belongs
+to a step and implies a stage of it, and the furthest holds: an end before a later step, a later step before
+an earlier one, and within a step the stage that stands last in this table. A proof is further than all.
 
-| state | implied by | the end |
-|---|---|---|
+| stage | told as | implied by | whose move it is |
+|---|---|---|---|
+"""
+
+DEADLINES_HEAD: Final = """
+Where the world has to move, it has until the deadlines of the order. What has come no further by then is
+silence, and then it is our move.
+
+| order | deadline | in these stages | it is evidence that |
+|---|---|---|---|
 """
 
 
@@ -42,20 +54,42 @@ def charts() -> list[tuple[str, Chart[Any, Any]]]:
     return sorted(found.values(), key=lambda it: it[1].name)
 
 
-def states() -> str:
-    """The rows of the table of a Device's states."""
+def stages() -> str:
+    """The rows of the table of an update's stages."""
     rows = []
-    for state in State:
-        facts = "; ".join(fact.value for fact, implied in IMPLIES.items() if implied is state)
-        if state is State.PROVEN:
+    for stage in Stage:
+        facts = "; ".join(fact.value for fact, implied in IMPLIES.items() if implied is stage)
+        if stage is Stage.PROVEN:
             facts = "any evidence with the version that the Device itself reports, if it is the release's"
-        rows.append(f"| {state.value} | {facts or 'nothing yet'} | {'yes' if state in END_STATES else ''} |")
-    return "\n".join(rows)
+        name = stage.name.replace("_", " ").lower()
+        rows.append(f"| {name} | {stage.state.value} | {facts} | {_mover(stage)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _mover(stage: Stage) -> str:
+    if stage in FINAL:
+        return "nobody's: the end" + ("" if stage is Stage.PROVEN else ", unless a proof comes")
+    return "the world's" if stage in FLYING else "ours"
+
+
+def deadlines() -> str:
+    """The rows of the table of deadlines: those that say the same thing of several stages in one."""
+    rows = []
+    for order, names in DEADLINES_OF.items():
+        for name in names:
+            by_fact: dict[Fact, list[str]] = {}
+            for stage, fact in sorted(DEADLINES[name].items()):
+                by_fact.setdefault(fact, []).append(stage.name.replace("_", " ").lower())
+            rows += [
+                f"| SRV {order.value} | {name} | {', '.join(where)} | {fact.value} |"
+                for fact, where in by_fact.items()
+            ]
+    return "\n".join(rows) + "\n"
 
 
 def page() -> str:
     """The whole page."""
-    parts = [HEAD + states() + "\n"]
+    parts = [HEAD + stages() + DEADLINES_HEAD + deadlines()]
     for module, chart in charts():
         about = (sys.modules[module].__doc__ or "").partition("\n")[0]
         parts.append(f"## {chart.name}\n\n`{module}`: {about}\n\n```mermaid\n{chart.mermaid()}\n```\n")

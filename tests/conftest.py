@@ -1,4 +1,7 @@
-"""Fixtures for every room: the reference data beside the project, npm packages, and the DCC's test keys."""
+"""Fixtures for every room.
+
+The reference data beside the project, npm packages, the DCC's test keys, and new databases of both kinds.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import base64
 import importlib.util
 import json
 import re
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,14 +18,16 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from lamplighter.protocol.smki import PrivateKey, Ring, decode_certificate
+from tests import postgres
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 # Two entries of the DCC's keystore have a NULL where RFC 5758 section 3.2 has nothing, and cannot be read.
 MALFORMED = {"mdr-ka", "mdr-ds"}
+DATABASES = ("sqlite", "postgresql")
 
 
 def _script(name: str):
@@ -111,3 +117,60 @@ def published_images(published_requests) -> dict[str, bytes]:
     texts = {srv: path.read_text() for srv, path in published_requests.items()}
     images = {srv: re.search(r"FirmwareImage>([^<]*)<", text)[1] for srv, text in texts.items()}
     return {srv: base64.b64decode(image) for srv, image in images.items()}
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Server]:
+    """A real PostgreSQL server, one for each process that runs tests, started by the first test that asks."""
+    with postgres.server() as server:
+        yield server
+
+
+@pytest.fixture(params=DATABASES)
+def empty_database_url(request, tmp_path) -> Iterator[str]:
+    """The address of a new database with nothing in it, on SQLite and on PostgreSQL."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'lamplighter.db'}"
+        return
+    server = request.getfixturevalue("postgres_server")
+    url = server.create_database()
+    yield url
+    server.drop_database(url)
+
+
+def _migrate(url: str) -> None:
+    from lamplighter.store import Database  # here: a fault in the store is no concern of the rooms below it
+
+    Database.open(url).close()
+
+
+@pytest.fixture(scope="session")
+def _sqlite_template(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "lamplighter.db"
+    _migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def _postgres_template(postgres_server) -> str:
+    url = postgres_server.create_database()
+    _migrate(url)
+    return url
+
+
+@pytest.fixture(params=DATABASES)
+def database_url(request, tmp_path) -> Iterator[str]:
+    """The address of a new database with the schema and no rows, on SQLite and on PostgreSQL.
+
+    A copy of one that went through all migrations. A test that concerns one backend only says
+    `@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)`.
+    """
+    if request.param == "sqlite":
+        path = tmp_path / "lamplighter.db"
+        shutil.copyfile(request.getfixturevalue("_sqlite_template"), path)
+        yield f"sqlite:///{path}"
+        return
+    server = request.getfixturevalue("postgres_server")
+    url = server.create_database(request.getfixturevalue("_postgres_template"))
+    yield url
+    server.drop_database(url)

@@ -88,7 +88,7 @@ def test_every_named_test_reaches_what_its_row_says(tmp_path):
 
 # What is neither from a specification nor a guess at the world: knobs of the emulator, tables, bounds.
 OWN = {
-    "lab.dcc.dsp.Settings": {"anomaly.by_user", "anomaly.by_service", "anomaly.devices_most"},
+    "lab.dcc.settings.Settings": {"anomaly.by_user", "anomaly.by_service", "anomaly.devices_most"},
     "lab.flow.flow.Settings": {"regions", "qualities"},
     "lab.server.Settings": None,  # all of them: how the lab is served
     "lab.dcc.inventory": {"MPXN_DIGITS"},

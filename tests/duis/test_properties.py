@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lamplighter.kit import DecodeError, UsageError, VerificationError
+from lamplighter.kit import DecodeError, FirmwareVersion, UsageError, VerificationError
 from lamplighter.protocol import duis
 
 from .messages import (
@@ -41,6 +41,14 @@ def test_what_was_signed_is_opened_to_what_was_encoded(response):
 def test_what_is_accepted_is_written_again_octet_for_octet(response):
     octets = duis.encode_response(response)
     assert octets == duis.encode_response(duis.decode_response(octets))
+
+
+@given(requests)
+@example(duis.Request(REQUEST.id, duis.UpdateFirmware(b"\xfb\xff", FirmwareVersion(2), (PPMID,) * 3)))
+@example(duis.Request(REQUEST.id, duis.ReadFirmwareVersion()))
+def test_a_request_is_signed_without_being_read_as_if_it_were(request):
+    """The short way to a signed request, and the long way over any document, are one, octet for octet."""
+    assert duis.sign(duis.encode_request(request), SUPPLIER_XML) == duis.sign_request(request, SUPPLIER_XML)
 
 
 def _total(octets):

@@ -1,7 +1,8 @@
 """A pytest plugin that notes what each test makes the lab say: `pytest -p lab.reach --reached FILE`.
 
 Only what the lab itself says counts: a response code that the DCC gives, an alert that it raises, a result
-that a Device or hub reports, a fault at work in a world. What a test writes by its own hand does not.
+that a Device or hub reports, a fault that has acted upon something in a world (`Mischief.acted`), and was not
+merely scheduled. What a test writes by its own hand does not.
 `test_lab_coverage` holds the table in docs/lab.md against it. `what_there_is` is everything that counts.
 """
 
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lamplighter.lab.dcc import dsp
+from lamplighter.lab.dcc import commanding, dsp
 from lamplighter.lab.dcc.firmware import Objection
 from lamplighter.lab.dcc.notices import CODES as ALERTS
 from lamplighter.lab.dcc.refusals import Reason, code_of
@@ -37,6 +38,7 @@ _LISTS = {
 
 _reached: dict[str, set[str]] = {}
 _now: set[str] = set()
+_at_work: list[Mischief] = []
 
 
 def what_there_is() -> dict[str, list[str]]:
@@ -125,12 +127,12 @@ def _listen() -> None:
         _now.add(f"refusal {reason.name}")
         return refuse(reason, *rest)
 
-    def begun(self, scheduled, *rest, **named):
-        scheduled = tuple(scheduled)
-        _now.update(f"fault {each.name}" for each in scheduled)
-        begin(self, scheduled, *rest, **named)
+    def begun(self, *rest, **named):
+        _at_work.append(self)
+        begin(self, *rest, **named)
 
-    duis.encode_response, gbcs.compose, dsp.code_of, Mischief.__init__ = encoded, composed, refused, begun
+    duis.encode_response, gbcs.compose, Mischief.__init__ = encoded, composed, begun
+    dsp.code_of = commanding.code_of = refused
 
 
 def pytest_addoption(parser):
@@ -145,10 +147,12 @@ def pytest_configure(config):
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
     _now.clear()
+    _at_work.clear()
     try:
         return (yield)
     finally:
-        _reached[item.nodeid] = set(_now)
+        acted = {name for mischief in _at_work for name, times in mischief.acted.items() if times > 0}
+        _reached[item.nodeid] = _now | {f"fault {name}" for name in acted}
 
 
 def pytest_sessionfinish(session):

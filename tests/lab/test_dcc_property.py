@@ -179,7 +179,7 @@ DOINGS = [name for name, doing in vars(Chaos).items() if callable(doing) and doi
 DOINGS = [name for name in DOINGS if name not in {"__init__", "asker", "device", "hear", "decide"}]
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(DOINGS), st.integers(0, 999)), max_size=40),
     st.sampled_from([0, HOUR]),

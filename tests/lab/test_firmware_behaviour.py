@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -41,7 +42,9 @@ def _updated(device: Eui64, behaviour: Behaviour, length: int = HOUR) -> Home:
     return home
 
 
-@pytest.mark.parametrize("behaviour", [Behaviour(), NEVER_REPORTS, NEVER_BOOTS, LIAR, STORM])
+@pytest.mark.parametrize(
+    "behaviour", [Behaviour(), NEVER_REPORTS, NEVER_BOOTS, LIAR, STORM, replace(LIAR, on=0x1101)]
+)
 def test_a_behaviour_is_read_from_the_line_that_it_writes(behaviour) -> None:
     assert behaviour == Behaviour.read(behaviour.line + b"code")
 
@@ -50,11 +53,18 @@ def test_a_behaviour_is_read_from_the_line_that_it_writes(behaviour) -> None:
     "line",
     [b"", b"never-reports", b"never-reports 1\n", b"flies\n", b"alert-storm\n", b"alert-storm -1\n",
      b"alert-storm 0\n", b"alert-storm 9999999\n", b"wrong-version\n", b"wrong-version x\n",
-     b"wrong-version " + b"1" * 50 + b"\n"],
+     b"wrong-version " + b"1" * 50 + b"\n", b"never-boots on 11\n",
+     b"never-boots on 11GG\n", b"never-boots on \n"],
 )  # fmt: skip
 def test_a_behaviour_that_is_none_is_refused(line) -> None:
     with pytest.raises(DecodeError):
         Behaviour.read(b"LAMPLIGHTER-LAB behaviour=" + line)
+
+
+@pytest.mark.parametrize(("hardware", "expected"), [(0x1111, NEVER_BOOTS), (0x1101, Behaviour())])
+def test_a_fault_of_one_hardware_version_leaves_the_others_alone(hardware, expected) -> None:
+    behaviour = Behaviour.read(replace(NEVER_BOOTS, on=0x1111).line).at(hardware)
+    assert expected.manner is behaviour.manner
 
 
 @given(st.binary(max_size=80))

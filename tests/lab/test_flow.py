@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lamplighter.kit import Instant, UsageError
 from lamplighter.kit.instant import DAY, HOUR, MILLISECOND, MINUTE, SECOND
-from lamplighter.lab.devices import BOOT_TIME
+from lamplighter.lab.devices import BOOT_TIME, Behaviour, Manner
 from lamplighter.lab.faults import FAULTS, Scheduled
 from lamplighter.lab.flow import (
     NEVER,
@@ -170,7 +170,7 @@ def test_a_perfect_network_takes_what_its_parameters_say():
         (Trait.OTHER_HARDWARE, Outcome.HARDWARE_MISMATCH, Stage.ON_DEVICE),
         (Trait.RUNS_IT, Outcome.DISCARDED, Stage.ON_DEVICE),
         (Trait.OFF, Outcome.DISCARDED, Stage.ON_DEVICE),
-        (Trait.UNCOVERED, Outcome.UNREACHED, Stage.AT_HUB),
+        (Trait.UNCOVERED, Outcome.UNDELIVERED, Stage.AT_HUB),
     ],
 )
 def test_each_trait_ends_in_its_own_way(traits, outcome, stage):
@@ -249,6 +249,13 @@ def test_a_signature_that_is_not_the_suppliers_ends_in_8f1c():
     lives.order(everyone(lives.fleet), START)
     heard = lives.advance(Instant(START + DAY))
     assert (Stage.VERIFIED, Outcome.REJECTED) == (heard.stage[-1], heard.outcome[-1])
+
+
+def test_firmware_that_misbehaves_on_one_hardware_alone_is_not_taken_for_worse_than_it_is():
+    """Flow mode knows no hardware versions, and says so."""
+    lives = Flow(load=Load(20_000, Behaviour(Manner.NEVER_BOOTS, on=0x1101))).over(one_device(), START)
+    with pytest.raises(UsageError, match="hardware"):
+        lives.order(everyone(lives.fleet), START)
 
 
 def test_nobody_can_order_while_the_dcc_is_down():

@@ -43,6 +43,23 @@ def test_frames_are_lost_doubled_and_late_as_often_as_they_should(share):
         assert abs(count / FRAMES - share) < 0.02
 
 
+def test_a_frame_may_be_late_and_doubled_as_often_as_chance_has_it():
+    """Loss, duplication and lateness are independent of each other, but that what is lost is neither."""
+    came = [
+        [when % SECOND > 20_000 for when, _ in each]
+        for each in arrivals(network(Quality(loss=0.2, duplication=0.3, lateness=0.4)))
+    ]
+    shares = {
+        "lost": ([], 0.2),
+        "late": ([True], 0.8 * 0.4 * 0.7),
+        "late and doubled": ([True, True], 0.8 * 0.4 * 0.3),
+        "doubled": ([False, True], 0.8 * 0.6 * 0.3),
+        "neither": ([False], 0.8 * 0.6 * 0.7),
+    }
+    for what, (whens, share) in shares.items():
+        assert abs(came.count(whens) / FRAMES - share) < 0.02, what
+
+
 def test_a_late_frame_is_overtaken():
     han = network(Quality(lateness=0.3))
     came = [when for n in range(200) for when, _ in han.carry(frame(), Instant(n * 10_000))]

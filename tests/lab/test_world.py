@@ -434,31 +434,57 @@ def test_a_proof_and_a_silence_are_events():
 SHARES = st.sampled_from((0.0, 0.02, 0.2))
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     st.builds(han.Quality, loss=SHARES, duplication=SHARES, lateness=SHARES),
     st.lists(st.tuples(st.integers(0, 20 * HOUR), st.integers(1, 6 * HOUR)), max_size=3),
     st.integers(1, 4_000),
+    st.none() | st.integers(2, 40),
 )
 def test_every_transfer_ends_and_no_alert_is_lost_on_its_way_to_an_endpoint_that_comes_back(
-    quality, outages, size
+    quality, outages, size, hours
 ):
-    """Whatever the HAN does, and however often the endpoint is away."""
+    """Whatever the HAN does, and however often the endpoint is away; 11.4, and 11.1 with 11.3 now or then."""
     away = [
         Scheduled("endpoint-down", Instant(START + at), Instant(START + at + for_)) for at, for_ in outages
     ]
     post = PostmanSettings(duplicate=0.3, reorder=0.3)
     lab, user = a_lab(homes=2, quality=han.Settings(quality), faults=away, post=post)
-    image = ppmid_image(lab, bytes(size))
-    lab.publish(image)
-    user.update_ppmids(image, *(home.ppmid for home in lab.homes))
-    assert lab.world.run_while_busy(Instant(START + 30 * DAY))
-    passed = [r.event.device for r in lab.world.events if isinstance(r.event, Passed)]
-    assert sorted(home.ppmid for home in lab.homes) == sorted(passed)
-    runs = [lab.world.node(home.ppmid).version for home in lab.homes]
-    assert runs == [lab.world.dcc.inventory.find(home.ppmid).firmware for home in lab.homes]
-    sent = {traced.octets for traced in lab.world.trace if traced.what == "to User"}
-    assert sent == {letter.octets for letter in lab.world.mail}
+    world = lab.world
+    display, switch = ppmid_image(lab, bytes(size)), hcalcs_image(lab, bytes(size))
+    for image in (display, switch):
+        lab.publish(image)
+    user.update_ppmids(display, *(home.ppmid for home in lab.homes))
+    user.update(user.signed_image(switch), *(home.hcalcs for home in lab.homes))
+    came, activated = [], set()
+    while True:
+        while world.mail:
+            letter = world.mail.popleft()
+            came.append(letter.octets)
+            if letter.user != SUPPLIER or heard([user.open(letter.octets)]) != ["8F72"]:
+                continue
+            (device,) = letter.devices
+            if device not in activated:
+                activated.add(device)
+                at = None if hours is None else Instant((world.now // HOUR + hours) * HOUR)
+                user.activate(device, switch.hash, at)
+        if not world.busy:
+            break
+        assert world.step()
+        assert world.now < START + 30 * DAY
+    passed = [r.event.device for r in world.events if isinstance(r.event, Passed)]
+    devices = [device for home in lab.homes for device in (home.ppmid, home.hcalcs)]
+    assert sorted(devices) == sorted(passed)
+    fetched = {r.event.device for r in world.events if isinstance(r.event, Passed) and went_well(r.event)}
+    assert {home.hcalcs for home in lab.homes} & fetched == activated
+    for device in devices:
+        assert (NEW if device in fetched else FACTORY_VERSION) == world.node(device).version
+        assert world.node(device).version == world.dcc.inventory.find(device).firmware
+    assert {traced.octets for traced in world.trace if traced.what == "to User"} == set(came)
+
+
+def went_well(passed):
+    return passed.result is gbcs.TransferResult.SUCCESS
 
 
 def test_two_homes_that_run_ahead_come_back_to_one_clock():

@@ -5,7 +5,6 @@ from lamplighter.kit.instant import from_iso
 from lamplighter.lab.pki import Pki
 from lamplighter.protocol import duis, gbcs
 from lamplighter.protocol.smki import Role, Use
-from lamplighter.registry import Device, DeviceStatus, DeviceType, Procedure, Release
 from lamplighter.service.gateway import Parties
 
 SUPPLIER = Eui64.parse("90-B3-D5-1F-30-01-00-00")
@@ -29,21 +28,6 @@ def clock():
     return NOW
 
 
-def device(eui, kind):
-    return Device(eui, kind, HUB, 0x121D, 0x1111, FirmwareVersion(1), DeviceStatus.COMMISSIONED)
-
-
-PPMID_DEVICE = device(PPMID, DeviceType.PPMID)
-HCALCS_DEVICE = device(HCALCS, DeviceType.HCALCS)
-
-
-def release(procedure):
-    return Release(procedure, 0x121D, NEW, HASH, 0, 0xFFFF, b"image of " + procedure.value.encode())
-
-
-ONE_STEP, TWO_STEP = release(Procedure.ONE_STEP), release(Procedure.TWO_STEP)
-
-
 def alert(body, user=SUPPLIER, at=NOW, counter=1):
     """An alert as the DSP sends it, unsigned."""
     return duis.Response(None, duis.RequestId(BROKER, user, counter), "I0", at, body)
@@ -56,6 +40,7 @@ def answer(request, code, payload=None):
         duis.UpdatePpmidFirmware: "11.4",
         duis.ActivateFirmware: "11.3",
         duis.SignedPreCommand: "11.3",
+        duis.ReadFirmwareVersion: "11.2",
     }[type(request.body)]
     return duis.Response(request.id, None, code, NOW, duis.ResponseMessage(srv, srv, payload))
 
@@ -70,6 +55,22 @@ def from_device(payload, eui, recipient=SUPPLIER, counter=1, signer=None):
     date_time = bytes.fromhex("07DF0101FF000000008000FF") if isinstance(payload, gbcs.Cs06Response) else b""
     message = gbcs.compose(payload, originator=eui, recipient=recipient, counter=counter, date_time=date_time)
     return gbcs.sign(message, PKI.issued(signer or eui, None, Use.DIGITAL_SIGNATURE))
+
+
+def read_answer(version=NEW, eui=PPMID, counter=9, outcome=gbcs.Outcome.SUCCESS, **changes):
+    """The answer to SRV 11.2: from the Device to the ACB on our behalf, with a MAC that is none."""
+    fields = {"originator": eui, "recipient": BROKER, "supplementary": gbcs.Supplementary(SUPPLIER, counter)}
+    message = gbcs.compose(gbcs.Cs08Response(version, outcome), counter=77, **fields | changes)
+    octets = gbcs.mac.wrap(gbcs.encode_message(message), b"\x05" * 32)
+    request = duis.RequestId(SUPPLIER, eui, counter)
+    body = duis.ResponseMessage("11.2", "11.2", duis.GbcsPayload(octets))
+    return duis.Response(request, request.swapped, "I0", NOW, body)
+
+
+def no_answer(srv, code, eui=HCALCS, counter=9):
+    """What the DCC says where a Device did not answer."""
+    request = duis.RequestId(SUPPLIER, eui, counter)
+    return duis.Response(request, None, code, NOW, duis.ResponseMessage(srv, srv))
 
 
 def delivered(eui=PPMID, status=duis.TransferStatus.SUCCESS, version=NEW, at=NOW, request=None):

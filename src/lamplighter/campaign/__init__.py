@@ -1,11 +1,25 @@
 """What is decided, without I/O: what evidence says of a Device's update, and what to order next.
 
-A Device's record in a campaign is a *set* of evidence; its state is a pure function of that set (`fold`), so
-that messages which come twice, late or out of order cannot corrupt it. Waves, gates and rates will live here.
+- `evidence`: facts and causes; `state`: the one table by which facts become a state, and its number.
+- `next`: what is due for one Device; `plan`: what the operator asked for, as text and as values.
+- `gates`, `windows`, `rates`: may more go out now; `decide`: the policy of a campaign as one pure function.
 """
 
-from lamplighter.campaign.evidence import Evidence, Fact
-from lamplighter.campaign.procedure import Order, next_order
-from lamplighter.campaign.state import END_STATES, State, fold
+from lamplighter.campaign.evidence import CAUSES, Cause, Evidence, Fact
+from lamplighter.campaign.next import Action, Order, next_action
+from lamplighter.campaign.state import END_STATES, Progress, Stage, State, fold
 
-__all__ = ["END_STATES", "Evidence", "Fact", "Order", "State", "fold", "next_order"]
+__all__ = [
+    "CAUSES",
+    "END_STATES",
+    "Action",
+    "Cause",
+    "Evidence",
+    "Fact",
+    "Order",
+    "Progress",
+    "Stage",
+    "State",
+    "fold",
+    "next_action",
+]

@@ -37,11 +37,22 @@ app: Final = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
+app.command(
+    "lamplighter.cli.campaign:app",
+    name="campaign",
+    help="Plan, approve, start, watch, end a campaign.",
+)
+app.command("lamplighter.cli.device:app", name="device", help="Where one Device is, and how it came there.")
+app.command("lamplighter.cli.inbox:app", name="inbox", help="Messages that came; dead letters.")
 app.command("lamplighter.cli.demo:demo", name="demo", help="Update one PPMID and one HCALCS, end to end.")
 app.command("lamplighter.cli.image:app", name="image", help="Inspect, build, sign, verify firmware images.")
 app.command("lamplighter.cli.keys:app", name="keys", help="Make, import and list certificates and keys.")
 app.command("lamplighter.cli.lab:app", name="lab", help="Rehearse against an emulated DCC and its homes.")
 app.command("lamplighter.cli.message:app", name="message", help="Decode DUIS and GBCS messages.")
+app.command("lamplighter.cli.registry:app", name="registry", help="Import and show Devices, hubs, the CPL.")
+app.command("lamplighter.cli.release:app", name="release", help="Register, check and withdraw images.")
+app.command("lamplighter.cli.serve:serve", name="serve", help="Run a Supplier: take messages, decide, send.")
+app.command("lamplighter.cli.serve:worker", name="worker", help="Decide and send, beside other workers.")
 
 app.meta.suppress_keyboard_interrupt = False
 

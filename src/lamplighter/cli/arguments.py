@@ -73,3 +73,28 @@ Version = Annotated[FirmwareVersion, _value(_version, "HEX")]
 Hash = Annotated[ImageHash, _value(ImageHash.parse, "HEX")]
 Hex16 = Annotated[int, _value(_hex16, "HEX"), Parameter(show_default="{:04X}".format)]
 Duration = Annotated[int, _value(duration, "DURATION"), Parameter(show_default=duration_text)]
+
+ENVIRONMENT: Final = "LAMPLIGHTER_"
+"""Before the name of a setting that may stand in the environment instead."""
+
+DATABASE: Final = "sqlite:///lamplighter.db"
+"""Where a Supplier's database is if nothing is said: a file in the working directory."""
+
+Database = Annotated[
+    str,
+    Parameter(
+        env_var=f"{ENVIRONMENT}DATABASE",
+        help="sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME.",
+        negative="",
+    ),
+]
+
+Who = Annotated[
+    str,
+    Parameter(
+        env_var=f"{ENVIRONMENT}USER",
+        help="Who does it, for the record. Default: who is logged in.",
+        negative="",
+        show_default=False,
+    ),
+]

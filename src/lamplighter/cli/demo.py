@@ -1,8 +1,8 @@
-"""`lamplighter demo`: one PPMID and one HCALCS brought to new firmware, end to end, on the real formats.
+"""`lamplighter demo`: a campaign over a few hundred emulated homes, one stratum of which gets bad firmware.
 
-The composition root of a rehearsal: on one side the lab, a DCC and a home behind HTTP; on the other a
-Supplier with its store, gateway, receiver and reconciler. They share the wire, the time of day and nothing
-else; what the Supplier knows beforehand (Devices, CPL, certificates) is handed to it here.
+The composition root of a rehearsal: on one side the lab, a DCC and its homes behind HTTP; on the other a
+Supplier with its database, receive service, worker and gateway. They share the wire, the time of day and
+nothing else; what the Supplier knows beforehand (Devices, CPL, certificates) is handed to it here.
 """
 
 from __future__ import annotations
@@ -10,123 +10,167 @@ from __future__ import annotations
 import math
 import sys
 import tempfile
-import threading
 import time
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import httpx2
 from cyclopts import Parameter
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.live import Live
 from rich.text import Text
 
-from lamplighter.campaign import END_STATES, State
+from lamplighter.campaign import plan as plans
+from lamplighter.campaign.state import FINAL, Stage, State
+from lamplighter.campaign.status import Act, CampaignStatus
+from lamplighter.cli import campaign as campaigns
+from lamplighter.cli import campaign_pages as pages
 from lamplighter.cli import files, output
 from lamplighter.cli import image as image_verbs
+from lamplighter.cli.device import Journey, journeys_of
 from lamplighter.cli.logs import quiet_logs
 from lamplighter.cli.output import Report
 from lamplighter.kit import FirmwareVersion, Instant, UsageError
-from lamplighter.kit.instant import to_iso
 from lamplighter.lab import homes
 from lamplighter.lab import server as lab_server
+from lamplighter.lab.devices import Behaviour, Manner
 from lamplighter.protocol import duis
 from lamplighter.protocol import image as images
 from lamplighter.protocol.smki import Role
 from lamplighter.registry import (
+    Cohort,
     CplEntry,
     CplStatus,
     Device,
-    DeviceStatus,
     DeviceType,
+    Hub,
+    Part,
     Procedure,
     Release,
-    Verdict,
-    judge,
 )
 from lamplighter.service import keyfiles
 from lamplighter.service.gateway import Gateway, Parties
 from lamplighter.service.listener import Listener
 from lamplighter.service.receiver import RECEIVE_PATH, Receiver
-from lamplighter.service.reconciler import Reconciler
+from lamplighter.service.worker import Worker
 from lamplighter.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
-    from lamplighter.store import TimelineEntry, Update
+    from lamplighter.kit import Eui64
+    from lamplighter.lab.dcc import Entry
 
 _NEW_VERSION: Final = FirmwareVersion(0x0200_0000)
-_PAYLOAD_OCTETS: Final = 20_000  # large enough to be blocks by the hundred, small enough for seconds
-_SPEED: Final = 120.0  # seconds in the home for each second of ours
-_IDLE_SECONDS: Final = 0.05  # how long to wait for a message before looking again
-_STAGES: Final = {
-    # The states that a Device passes when all goes well; each moves its progress bar by one.
-    Procedure.ONE_STEP: (State.ACCEPTED, State.AT_HUB, State.ON_DEVICE, State.PROVEN),
-    Procedure.TWO_STEP: (
-        State.ACCEPTED,
-        State.AT_HUB,
-        State.ON_DEVICE,
-        State.IMAGE_VERIFIED,
-        State.ACTIVATION_SENT,
-        State.PROVEN,
-    ),
-}
+_PAYLOAD_OCTETS: Final = 4_096  # blocks by the dozen: a rehearsal of the campaign, not of the radio
+_SPEED: Final = 900.0  # seconds in the homes for each second of ours
+_LOOK_SECONDS: Final = 0.25  # between two looks at how it goes
+_HOMES: Final = 300
+_HOMES_MAX: Final = 5_000
+_OLD: Final = 0.15  # the share of homes with the older hardware
+_ESTATE: Final = replace(
+    homes.Estate(), old_hardware=_OLD, incapable_hubs=0.0, meters=False, gas=0.0, ihds=0.1,
+    sleepers=0.0, weak_links=0.0,
+)  # fmt: skip
+_OPERATOR: Final = "operator"
+_APPROVER: Final = "approver"
+
+_PLAN: Final = """
+name = "{name}"
+stratify = ["hardware"]
+approvals = 1
+lasts = "20d"
+sweep_every = "10m"
+[target]
+types = ["{kind}"]
+{region}
+[[wave]]
+name = "canary"
+share = {canary}
+minimum = 10
+soak = "20m"
+[[wave]]
+name = "half"
+share = 0.5
+soak = "20m"
+[[wave]]
+name = "everyone"
+share = 1
+[gate]
+acceptable_failure_rate = 0.05
+max_failure_rate = 0.25
+acceptable_silence_rate = 0.05
+max_silence_rate = 0.25
+[deadlines]
+hub = "12h"
+device = "24h"
+proof = "36h"
+activation = "24h"
+read = "12h"
+"""
 
 
 @dataclass(frozen=True, slots=True)
-class _Journey:
-    """One Device at the end of the demo."""
+class _Cast:
+    """One campaign of the demo."""
 
-    device: Device
-    update: Update
-    release: Release
-    timeline: list[TimelineEntry]
+    name: str
+    kind: DeviceType
+    image: images.Image
+    plan: plans.Plan
 
 
 def demo(
     *,
+    homes_: Annotated[int, Parameter(name="--homes", help="How many homes.")] = _HOMES,
     ppmid_image: Annotated[Path | None, Parameter(help="PPMID image: OTA file or DUIS 11.4 request.")] = None,
     seed: str = "demo",
-    timeout: float = 60.0,
+    timeout: float = 120.0,
     keep: Path | None = None,
 ) -> Report:
-    """Update one PPMID (SRV 11.4) and one HCALCS (11.1, then 11.3) in an emulated home, over HTTP.
+    """Run two campaigns over emulated homes, over HTTP: PPMIDs (SRV 11.4) and HCALCSs (11.1, then 11.3).
 
-    Exit code 0 only if both Devices have proven the new version. Progress goes to stderr.
+    Each goes through a canary and two waves. The PPMID firmware does not start on the older hardware: the
+    gate holds that stratum, and the others go on. Exit code 0 only if every other Device has proven its new
+    version. Progress goes to stderr.
 
     Parameters
     ----------
     ppmid_image
-        The image for the PPMID, such as the DCC's published one. Default: one is built.
+        The image for the PPMIDs, such as the DCC's published one. Default: one is built, which fails on the
+        older hardware.
     seed
         Any text; the same seed gives the same keys, Devices and images.
     timeout
         Seconds after which the demo gives up.
     keep
         A new directory to leave behind: `lamplighter.db` (the Supplier's database), `keys` (the certificates
-        that it trusts, no private key), `images` (both OTA files), `requests` (what it sent, signed) and
-        `messages` (what the DCC delivered as evidence).
+        that it trusts, no private key), `images` (both OTA files), `requests` (the first that it sent of each
+        kind, signed) and `messages` (what the DCC delivered as evidence of one PPMID and one HCALCS).
     """
     if not 0 < timeout < math.inf:
         raise UsageError("--timeout takes a number of seconds above 0")
+    if not 1 <= homes_ <= _HOMES_MAX:
+        raise UsageError(f"--homes takes 1 to {_HOMES_MAX}, not {homes_}")
+    began = time.monotonic()
     with ExitStack() as stack:
         quiet_logs()
         place = _workplace(keep, stack)
-        lab = homes.build_world(seed)
-        ppmid, hcalcs = _images(lab, ppmid_image)
-        for image in (ppmid, hcalcs):
-            lab.publish(image)
+        lab = homes.build_world(seed, homes_, estate=_ESTATE, record=False)
+        casts = _casts(lab, ppmid_image)
         store = Store.open(f"sqlite:///{place / 'lamplighter.db'}")
         stack.callback(store.close)
-        _register(store, lab.homes[0], ppmid, hcalcs)
+        register(store, lab, casts)
         sent: list[bytes] = []
-        journeys = _run(lab, store, timeout, sent.append)
+        in_time = _run(lab, store, casts, began + timeout, sent.append)
+        seen = [campaigns.look(store, cast.name, lab.world.now) for cast in casts]
+        ended = _Ending(seen, _journeys(store, lab, casts), in_time, time.monotonic() - began)
         if keep is not None:
-            _leave_behind(keep, lab, {"ppmid": ppmid, "hcalcs": hcalcs}, sent, journeys)
-    return _report(journeys, timeout, keep)
+            _leave_behind(keep, lab, casts, sent, ended)
+    return _report(ended, timeout, keep)
 
 
 def _workplace(keep: Path | None, stack: ExitStack) -> Path:
@@ -141,56 +185,95 @@ def _workplace(keep: Path | None, stack: ExitStack) -> Path:
     return keep
 
 
-def _images(lab: homes.Lab, ppmid_image: Path | None) -> tuple[images.Image, images.Image]:
-    """The PPMID's image as the manufacturer made it, and the HCALCS's with the Supplier's signature."""
+def _casts(lab: homes.Lab, ppmid_image: Path | None) -> list[_Cast]:
+    """Both campaigns: the PPMIDs' image as the manufacturer made it, the HCALCSs' with our signature."""
+    today = homes.MAKES[DeviceType.PPMID].model
+    old, new = homes.older(today).hardware, today.hardware
     payload = bytes(range(256)) * (_PAYLOAD_OCTETS // 256)
     if ppmid_image is None:
-        ppmid = homes.build_firmware(lab.pki, DeviceType.PPMID, _NEW_VERSION, payload)
+        bad = Behaviour(Manner.NEVER_BOOTS, on=old).line
+        ppmid = homes.build_firmware(
+            lab.pki, DeviceType.PPMID, _NEW_VERSION, bad + payload, hardware=(old, new)
+        )
     else:
         ppmid = image_verbs.load(ppmid_image, "11.4").image
-    unsigned = homes.build_firmware(lab.pki, DeviceType.HCALCS, _NEW_VERSION, payload)
-    signer = lab.ring.signer(homes.SUPPLIER, Role.SUPPLIER)
-    return ppmid, images.sign_supplier(unsigned, signer)
-
-
-def _register(store: Store, home: homes.Home, ppmid: images.Image, hcalcs: images.Image) -> None:
-    """Tell the Supplier's registry what it knows beforehand, and enrol each Device for its release."""
-    for eui, kind, image in (
-        (home.ppmid, DeviceType.PPMID, ppmid),
-        (home.hcalcs, DeviceType.HCALCS, hcalcs),
-    ):
-        header = image.header
-        model = homes.MAKES[kind].model
-        device = Device(
-            eui,
+    plain = homes.build_firmware(lab.pki, DeviceType.HCALCS, _NEW_VERSION, payload, hardware=(old, new))
+    hcalcs = images.sign_supplier(plain, lab.ring.signer(homes.SUPPLIER, Role.SUPPLIER))
+    north = lab.homes[0].region.value
+    return [
+        _Cast(
+            name,
             kind,
-            home.hub,
-            model.manufacturer,
-            model.hardware,
-            homes.FACTORY_VERSION,
-            DeviceStatus.COMMISSIONED,
+            image,
+            plans.parse(_PLAN.format(name=name, kind=kind.value, canary=canary, region=region)),
         )
-        release = Release(
-            Procedure.TWO_STEP if image.layout is images.Layout.SRV_11_1 else Procedure.ONE_STEP,
-            header.manufacturer,
-            header.file_version,
-            image.hash,
-            header.minimum_hardware,
-            header.maximum_hardware,
-            images.encode(image),
+        for name, kind, image, canary, region in (
+            ("displays", DeviceType.PPMID, ppmid, 0.1, ""),
+            ("switches", DeviceType.HCALCS, hcalcs, 0.25, f'regions = ["{north}"]'),
         )
-        entry = CplEntry(header.manufacturer, header.file_version, image.hash, CplStatus.ACTIVE)
-        store.put_devices([device])
-        store.put_cpl_entry(entry)
-        if (verdict := judge(device, release, entry)) is not Verdict.ELIGIBLE:
-            raise UsageError(f"{kind.value} {eui} cannot have {header.file_version}: {verdict.value}")
-        store.enrol(store.add_release(release), [eui])
+    ]
+
+
+def register(store: Store, lab: homes.Lab, casts: Iterable[_Cast]) -> None:
+    """Tell the Supplier's registry what it knows beforehand, and create, approve and start the campaigns."""
+    entries = list(lab.world.dcc.inventory)
+    now = lab.world.now
+    store.registry.put_hubs(
+        Hub(entry.device, f"CH {entry.gbcs_version}", region=entry.region.value, capable=True)
+        for entry in entries
+        if entry.type is DeviceType.CHF
+    )
+    store.registry.put_devices(_device(entry) for entry in entries if entry.type is not DeviceType.CHF)
+    for cast in casts:
+        lab.publish(cast.image)
+        header = cast.image.header
+        makes = {entry.model for entry in entries if entry.type is cast.kind}
+        store.registry.put_cpl(
+            CplEntry(
+                it.manufacturer, it.model, it.hardware, header.file_version, cast.image.hash, CplStatus.ACTIVE
+            )
+            for it in makes
+        )
+        release = store.registry.add_release(f"{cast.name} {header.file_version}", _release(cast.image))
+        campaign = store.campaigns.create(cast.plan, release, _OPERATOR, now)
+        store.campaigns.approve(campaign, _APPROVER, store.campaigns.find(campaign).digest, now)
+        store.campaigns.act(campaign, Act.START, _OPERATOR, now)
+
+
+def _device(entry: Entry) -> Device:
+    """A Device as the inventory (SRV 8.2) tells it."""
+    model = entry.model
+    return Device(
+        entry.device,
+        entry.hub,
+        Cohort(
+            entry.type, model.manufacturer, model.model, model.hardware, entry.firmware, entry.status,
+            entry.gbcs_version, Part.BOTH, "", entry.region.value,
+        ),
+    )  # fmt: skip
+
+
+def _release(image: images.Image) -> Release:
+    header = image.header
+    return Release(
+        Procedure.TWO_STEP if image.layout is images.Layout.SRV_11_1 else Procedure.ONE_STEP,
+        header.manufacturer,
+        header.file_version,
+        image.hash,
+        header.minimum_hardware,
+        header.maximum_hardware,
+        images.encode(image),
+    )
 
 
 def _run(
-    lab: homes.Lab, store: Store, timeout: float, sent: Callable[[bytes], object] = lambda _: None
-) -> list[_Journey]:
-    """Let the two sides meet over HTTP until every update has come to an end, or time is up.
+    lab: homes.Lab,
+    store: Store,
+    casts: Iterable[_Cast],
+    end: float,
+    sent: Callable[[bytes], object] = lambda _: None,
+) -> bool:
+    """Let the two sides meet over HTTP until nothing more will happen; False: time was up first.
 
     sent  called with each request as it goes out
     """
@@ -199,162 +282,158 @@ def _run(
         return lab.world.now
 
     parties = Parties(homes.SUPPLIER, homes.ACB, lab.ring)
-    news = threading.Event()
-    receiver = Receiver(parties, store, clock, news.set)
-    deadline = time.monotonic() + timeout
-    with (
-        Listener(receiver.application()) as listener,
-        lab_server.LabServer(
-            lab.world,
-            {homes.SUPPLIER: listener.url + RECEIVE_PATH},
-            lab_server.Settings(speed=_SPEED),
-        ) as server,
-        httpx2.Client(
-            base_url=server.url,
-            timeout=timeout,
-            event_hooks={"request": [lambda request: sent(request.content)]},
-        ) as client,
-        _Bars(store) as bars,
-    ):
-        reconciler = Reconciler(parties, store, Gateway(parties, client, clock), clock)
-        while time.monotonic() < deadline:
-            news.clear()
-            reconciler.tick()
-            if bars.show():
-                break
-            news.wait(_IDLE_SECONDS)
-    return [
-        _Journey(device, update, store.release(update.release), store.timeline(update.device))
-        for update in store.updates()
-        if (device := store.device(update.device)) is not None
-    ]
-
-
-class _Bars:
-    """A progress bar for each Device, on stderr."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._progress = Progress(
-            TextColumn("{task.fields[kind]:<6} {task.fields[device]}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[state]:<20}"),
-            TimeElapsedColumn(),
-            console=Console(stderr=True),
-            transient=True,
+    with ExitStack() as stack:
+        news = Event()
+        receiver = Receiver(parties, store, clock, news.set)
+        listener = stack.enter_context(Listener(receiver.application()))
+        users = {homes.SUPPLIER: listener.url + RECEIVE_PATH}
+        server = stack.enter_context(
+            lab_server.LabServer(lab.world, users, lab_server.Settings(speed=_SPEED))
         )
-        self._tasks = {}
-        for update in store.updates():
-            device = store.device(update.device)
-            self._tasks[update.id] = self._progress.add_task(
-                "",
-                total=len(_STAGES[update.procedure]),
-                kind="" if device is None else device.type.value,
-                device=str(update.device),
-                state=update.state.value,
-            )
-
-    def __enter__(self) -> _Bars:
-        if sys.stderr.isatty():
-            self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._progress.live.is_started:  # where it is not, stopping it would write an empty line
-            self._progress.stop()
-
-    def show(self) -> bool:
-        """Show where every Device is; whether all have come to an end."""
-        updates = self._store.updates()
-        order = list(State)
-        for update in updates:
-            reached = order.index(update.state)
-            passed = sum(order.index(stage) <= reached for stage in _STAGES[update.procedure])
-            self._progress.update(self._tasks[update.id], completed=passed, state=update.state.value)
-        return all(update.state in END_STATES for update in updates)
+        hooks = {"request": [lambda request: sent(request.content)]}
+        client = stack.enter_context(httpx2.Client(base_url=server.url, timeout=30.0, event_hooks=hooks))
+        at_work = Worker(store, Gateway(parties, client, clock), clock, "demo", poll=_LOOK_SECONDS)
+        live = stack.enter_context(_live())
+        stack.enter_context(at_work)
+        while time.monotonic() < end:
+            seen = [campaigns.look(store, cast.name, clock()) for cast in casts]
+            if live is not None:
+                live.update(output.stacked(*(pages.page(it, short=True) for it in seen)), refresh=True)
+            if all(map(_is_over, seen)):
+                return True
+            if news.wait(_LOOK_SECONDS):
+                news.clear()
+                at_work.wake()
+    return False
 
 
-def _report(journeys: list[_Journey], timeout: float, keep: Path | None) -> Report:
-    count = sum(journey.update.state is State.PROVEN for journey in journeys)
-    proven = count == len(journeys)
-    timed_out = any(journey.update.state not in END_STATES for journey in journeys)
-    facts = {"proven": proven, "timed_out": timed_out, "devices": [_facts(journey) for journey in journeys]}
-    parts: list[Any] = [_table(journey) for journey in journeys]
+def _live() -> Any:
+    """A view that changes in place, on a terminal; None: nobody looks."""
+    if not sys.stderr.isatty():
+        return nullcontext()
+    return Live(console=Console(stderr=True), auto_refresh=False, transient=True)
+
+
+def _is_over(seen: pages.Seen) -> bool:
+    """Whether nothing more will happen by itself: only what is held still waits."""
+    if seen.campaign.status is not CampaignStatus.RUNNING:
+        return True
+    held = {stratum.id for stratum in seen.view.strata if stratum.held is not None}
+    going = [it for it in seen.view.counts if it.cell.stratum not in held and it.stage not in FINAL]
+    waiting = [place for place, devices in seen.view.waiting.items() if devices and place.stratum not in held]
+    return bool(held) and not going and not waiting
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """How the demo ended."""
+
+    seen: list[pages.Seen]
+    journeys: list[Journey]
+    """Of one proven Device of each campaign, and of one that failed."""
+    in_time: bool
+    seconds: float
+
+    @property
+    def held(self) -> list[str]:
+        """Strata that are held."""
+        return [stratum.name for it in self.seen for stratum in it.view.strata if stratum.held is not None]
+
+    def devices(self, *, held: bool, ordered: bool, stages: frozenset[Stage] = frozenset(Stage)) -> int:
+        """Devices in held strata or the others, ordered or still waiting."""
+        total = 0
+        for it in self.seen:
+            those = {stratum.id for stratum in it.view.strata if (stratum.held is not None) is held}
+            if ordered:
+                counts = [count for count in it.view.counts if count.stage in stages]
+                total += sum(count.devices for count in counts if count.cell.stratum in those)
+            else:
+                total += sum(n for place, n in it.view.waiting.items() if place.stratum in those)
+        return total
+
+    @property
+    def passed(self) -> bool:
+        """Whether every Device that is not held has proven the new version."""
+        everyone = self.devices(held=False, ordered=True) + self.devices(held=False, ordered=False)
+        proven = self.devices(held=False, ordered=True, stages=frozenset({Stage.PROVEN}))
+        return self.in_time and everyone == proven
+
+
+def _journeys(store: Store, lab: homes.Lab, casts: Iterable[_Cast]) -> list[Journey]:
+    """One proven Device of each type, and the first that failed."""
+    found: dict[tuple[DeviceType, bool], Journey] = {}
+    for home in lab.homes:
+        for cast in casts:
+            eui: Eui64 = home.ppmid if cast.kind is DeviceType.PPMID else home.hcalcs
+            for journey in journeys_of(store, eui):
+                state = journey.progress.state
+                if state in {State.PROVEN, State.FAILED}:
+                    found.setdefault((cast.kind, state is State.PROVEN), journey)
+        if len(found) == len(list(casts)) + 1:
+            break
+    return [found[key] for key in sorted(found, key=lambda it: (it[0].value, it[1]), reverse=True)]
+
+
+def _report(ended: _Ending, timeout: float, keep: Path | None) -> Report:
+    proven = sum(it.states[State.PROVEN] for it in ended.seen)
+    harmed = ended.devices(held=True, ordered=True)
+    spared = ended.devices(held=True, ordered=False)
+    facts: dict[str, Any] = {
+        "passed": ended.passed,
+        "timed_out": not ended.in_time,
+        "seconds": round(ended.seconds, 1),
+        "proven": proven,
+        "held": ended.held,
+        "harmed": harmed,
+        "spared": spared,
+        "campaigns": [pages.facts(it) for it in ended.seen],
+        "devices": [{"device": str(it.device)} | it.facts() for it in ended.journeys],
+    }
+    title = f"{proven} Devices have proven their new version"
+    if ended.held:
+        title += f"; a gate held {harmed + spared} after {harmed} had got bad firmware, and spared {spared}"
+    if not ended.in_time:
+        title += f"; gave up after {timeout:g} s (--timeout)"
+    parts: list[Any] = [pages.page(it, short=True) for it in ended.seen]
+    parts += [it.view(title=str(it.device)) for it in ended.journeys]
     if keep is not None:
         facts["kept"] = str(keep)
         parts.append(Text(f"kept in {keep}", "dim"))
-    title = "every Device has proven its new version" if proven else "not every Device is proven"
-    if timed_out:
-        title += f"; gave up after {timeout:g} s (--timeout)"
-    return Report(facts, output.page("demo", f"{count} of {len(journeys)}: {title}", *parts), proven)
-
-
-def _table(journey: _Journey) -> Any:
-    device, update, release = journey.device, journey.update, journey.release
-    passed = update.state is State.PROVEN
-    ended = update.state in END_STATES
-    state = update.state.value if ended else f"not proven, last: {update.state.value}"
-    heading = Text.assemble(
-        (f"{device.type.value} {device.eui}", "bold"),
-        f"  SRV {release.procedure.value}  version {release.version}  ",
-        ("✓ " if passed else "✗ ", "green" if passed else "bold red"),
-        (state, "green" if passed else "bold red"),
-    )
-    table = output.grid("time", "message", "stage", "version", folded=2)
-    for entry in journey.timeline:
-        evidence = entry.evidence
-        detail = f" ({evidence.detail})" if evidence.detail else ""
-        table.add_row(
-            to_iso(evidence.at).replace("T", " ").removesuffix("Z"),
-            evidence.message,
-            evidence.fact.name.replace("_", " ").lower() + detail,
-            "" if evidence.version is None else str(evidence.version),
-        )
-    return output.stacked(heading, output.indented(table))
-
-
-def _facts(journey: _Journey) -> dict[str, Any]:
-    return {
-        "device": str(journey.device.eui),
-        "type": journey.device.type.value,
-        "service": journey.release.procedure.value,
-        "version": str(journey.release.version),
-        "hash": str(journey.release.hash),
-        "state": journey.update.state.name.lower(),
-        "timeline": [
-            {
-                "at": to_iso(entry.evidence.at),
-                "fact": entry.evidence.fact.name.lower(),
-                "message": entry.evidence.message,
-                "detail": entry.evidence.detail,
-                "version": None if entry.evidence.version is None else str(entry.evidence.version),
-            }
-            for entry in journey.timeline
-        ],
-    }
+    return Report(facts, output.page("demo", title, *parts), ended.passed)
 
 
 def _leave_behind(
     keep: Path,
     lab: homes.Lab,
-    built: Mapping[str, images.Image],
+    casts: Iterable[_Cast],
     sent: Iterable[bytes],
-    journeys: list[_Journey],
+    ended: _Ending,
 ) -> None:
     """What the tutorial goes on with: certificates, images, requests, and each message that was evidence."""
     keyfiles.create(keep / "keys")
+    told: dict[str, bytes] = {}
+    first: dict[str, bytes] = {}
+    for octets in sent:
+        first.setdefault(_name(octets), octets)
+    told |= {
+        f"requests/{number}-{name}.xml": octets for number, (name, octets) in enumerate(first.items(), 1)
+    }
+    told |= {f"images/{it.kind.value.lower()}.ota": images.encode(it.image) for it in casts}
+    speakers = {homes.SUPPLIER, homes.ACB}
+    for journey in ended.journeys:
+        if journey.progress.state is not State.PROVEN:
+            continue
+        speakers.add(journey.device)
+        kind = next(it.kind for it in casts if it.name == journey.campaign).value.lower()
+        heard = [it for it in journey.entries if it.octets is not None]
+        for number, entry in enumerate(heard, 1):
+            told[f"messages/{kind}-{number}-{entry.evidence.message}.xml"] = entry.octets or b""
     for certificate in lab.ring:
-        keyfiles.store(keep / "keys", certificate)
-    kept = {f"images/{name}.ota": images.encode(image) for name, image in built.items()}
-    kept |= {f"requests/{number}-{_name(octets)}.xml": octets for number, octets in enumerate(sent, 1)}
-    for journey in journeys:
-        kind = journey.device.type.value.lower()
-        sources = [entry for entry in journey.timeline if entry.source is not None]
-        for number, entry in enumerate(sources, 1):
-            kept[f"messages/{kind}-{number}-{entry.evidence.message}.xml"] = entry.source or b""
+        if certificate.holder in speakers:
+            keyfiles.store(keep / "keys", certificate)
     for folder in ("images", "requests", "messages"):
         (keep / folder).mkdir()
-    for name, octets in kept.items():
+    for name, octets in told.items():
         files.write(keep / name, octets, force=False)
 
 

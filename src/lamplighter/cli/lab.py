@@ -166,7 +166,7 @@ def serve(
         Where to listen; 0: any free port.
     """
     quiet_logs()
-    lab = _build(homes_, seed, estate, fault, keep=0)
+    lab = _build(homes_, seed, estate, fault, record=False)
     built = {} if images_out is None else Rehearsal(lab).images
     for path in publish or ():
         with files.about(path):
@@ -323,10 +323,10 @@ def _wanted(entry: chronicle.Entry, only: list[Only] | None, match: str) -> bool
 
 
 def _build(
-    count: int, seed: str, estate: EstateName, fault: list[str] | None, *, keep: int | None = None
+    count: int, seed: str, estate: EstateName, fault: list[str] | None, *, record: bool = True
 ) -> homes.Lab:
     mix = homes.Estate() if estate == "mixed" else None
-    return homes.build_world(seed, count, estate=mix, faults=_faults(fault, homes.START), keep=keep)
+    return homes.build_world(seed, count, estate=mix, faults=_faults(fault, homes.START), record=record)
 
 
 def _rehearsed(count: int, seed: str, estate: EstateName, fault: list[str] | None, until: int) -> homes.Lab:

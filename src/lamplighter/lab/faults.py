@@ -13,6 +13,7 @@ Each fault rolls dice of its own for each home, so that adding one changes nothi
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
@@ -290,11 +291,11 @@ class Deed:
 
     at: Instant
     number: int
-    what: Callable[[World], None] = field(compare=False)
+    what: Callable[[World], object] = field(compare=False)
 
 
 class Mischief:
-    """Faults at work in one world.
+    """Faults at work in one world, and how often each has truly done something.
 
     region_of  the name of a hub's region
     """
@@ -303,6 +304,8 @@ class Mischief:
         self, scheduled: Iterable[Scheduled], dice: Dice, region_of: Mapping[Eui64, str] | None = None
     ) -> None:
         self.scheduled = tuple(scheduled)
+        self.acted: Counter[str] = Counter()
+        """By the name of the fault: what it lost, doubled, held up, altered, took away, set wrong or made."""
         self._dice = dice
         self._region_of = region_of or {}
         self._streams: dict[tuple[object, ...], Stream] = {}
@@ -322,6 +325,7 @@ class Mischief:
             if each.covers(now, hub, device, self._region(hub)):
                 dice = self._stream(number, hub, device)
                 if _is_block(frame.octets) and dice.chance(each.probability):
+                    self.acted[each.name] += 1
                     octets = bytearray(frame.octets)
                     octets[-1] ^= dice.integer(1, 255)
                     frame = frame._replace(octets=bytes(octets))
@@ -354,7 +358,9 @@ class Mischief:
         factor = 1.0
         for number, each in self._numbered.get("slow-region", ()):
             if each.covers(now, hub, self._region(hub)) and self._struck(number, each, hub):
-                factor *= max(1.0, each.number("factor"))
+                times = max(1.0, each.number("factor"))
+                self.acted[each.name] += times > 1
+                factor *= times
         return factor
 
     def _suffered(
@@ -368,6 +374,7 @@ class Mischief:
                 dice = self._stream(number, whose)
                 if not dice.chance(each.probability):
                     continue
+                self.acted[name] += 1
                 match name:
                     case "lost-alert":
                         return ()
@@ -396,6 +403,7 @@ class Mischief:
     def _down(self, name: str, now: Instant, *names: object) -> Instant | None:
         for number, each in self._numbered.get(name, ()):
             if each.covers(now, *names) and self._struck(number, each):
+                self.acted[name] += 1
                 return each.end
         return None
 
@@ -405,13 +413,14 @@ class Mischief:
         """All that is to be done at an instant, in no order."""
         for number, each in enumerate(self.scheduled):
             start = max(each.start, world.now)
+            deed = partial(self._deed, number, each.name)
             match each.name:
                 case "hub-swap":
                     for hub in self._struck_homes(number, each, world):
-                        yield Deed(start, number, partial(swap_hub, old=hub))
+                        yield deed(start, partial(swap_hub, old=hub))
                 case "ppmid-unplugged":
                     for device in self._struck_devices(number, each, world, DeviceType.PPMID):
-                        yield Deed(start, number, partial(unplug, device=device))
+                        yield deed(start, partial(unplug, device=device))
                         if each.end < EVER:
                             yield Deed(each.end, number, partial(plug_in, device=device))
                 case "hub-discards-image":
@@ -419,11 +428,19 @@ class Mischief:
                 case "clock-skew":
                     skew = int(each.number("seconds") * SECOND)
                     for node in self._struck_devices(number, each, world, None):
-                        yield Deed(start, number, partial(skew_clock, node=node, microseconds=skew))
+                        yield deed(start, partial(skew_clock, node=node, microseconds=skew))
                         if each.end < EVER:
                             yield Deed(each.end, number, partial(skew_clock, node=node, microseconds=0))
                 case _:
                     pass
+
+    def _deed(self, number: int, name: str, at: Instant, what: Callable[[World], bool]) -> Deed:
+        """Something to be done that counts, where it finds anything to do."""
+
+        def done(world: World) -> None:
+            self.acted[name] += what(world)
+
+        return Deed(at, number, done)
 
     def _discards(self, number: int, each: Scheduled, start: Instant, world: World) -> Iterator[Deed]:
         """One deed that puts itself off, since the fault may last for ever."""
@@ -433,6 +450,7 @@ class Mischief:
         def discard(world: World) -> None:
             for hub in hubs:
                 if self._stream(number, hub).chance(each.probability) and world.node(hub) is not None:
+                    self.acted[each.name] += bool(world.node(hub).memory.record.held)
                     world.do(hub, lambda machine, now: machine.discard(now))
             if world.now + every < each.end:
                 world.put_off(Deed(Instant(world.now + every), number, discard))
@@ -446,6 +464,7 @@ class Mischief:
         for name in ("bricking-firmware", "wrong-version-firmware", "alert-storm-firmware"):
             for number, each in self._numbered.get(name, ()):
                 if each.covers(now, kind) and self._stream(number, kind).chance(each.probability):
+                    self.acted[name] += 1
                     match name:
                         case "bricking-firmware":
                             return Behaviour(Manner.NEVER_REPORTS)
@@ -460,6 +479,7 @@ class Mischief:
         """The hash under which an image that is submitted now comes onto the CPL."""
         for number, each in self._numbered.get("wrong-hash", ()):
             if each.covers(now, kind) and self._stream(number, kind).chance(each.probability):
+                self.acted[each.name] += 1
                 return ImageHash(bytes(octet ^ 0xFF for octet in image_hash.octets))
         return image_hash
 
@@ -516,9 +536,10 @@ def another_hub(hub: Eui64) -> Eui64:
     return Eui64.of(int(hub) ^ _OTHER_HUB_BIT)
 
 
-def unplug(world: World, device: Eui64) -> None:
+def unplug(world: World, device: Eui64) -> bool:
     """Take a Device off its mains."""
     world.power_off(device)
+    return True
 
 
 def plug_in(world: World, device: Eui64) -> None:
@@ -526,22 +547,25 @@ def plug_in(world: World, device: Eui64) -> None:
     world.power_on(device)
 
 
-def skew_clock(world: World, node: Eui64, microseconds: int) -> None:
-    """Set a clock wrong, unless its hub was swapped for another meanwhile."""
-    if world.node(node) is not None:
-        world.skew(node, microseconds)
+def skew_clock(world: World, node: Eui64, microseconds: int) -> bool:
+    """Set a clock wrong, unless its hub was swapped for another meanwhile; whether it was."""
+    if world.node(node) is None:
+        return False
+    world.skew(node, microseconds)
+    return True
 
 
-def swap_hub(world: World, old: Eui64) -> None:
-    """An installer's work: a new hub, the Devices joined to it, and the inventory told."""
+def swap_hub(world: World, old: Eui64) -> bool:
+    """An installer's work, and whether it was done: a new hub, to which Devices join; the inventory told."""
     new = another_hub(old)
     inventory = world.dcc.inventory
     entry = inventory.find(old)
     if entry is None or old not in world.hubs:
-        return
+        return False
     inventory.add(replace(entry, device=new, hub=new))
     for device in inventory.home_of(entry):
         if device.device != old:
             inventory.move(device.device, new)
     inventory.live(old, Life.TAKEN_OUT)
     world.swap_hub(old, new)
+    return True

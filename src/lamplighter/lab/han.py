@@ -139,12 +139,12 @@ class Han:
     def _disturbed(
         self, link: _Link, frame: HanFrame, arrival: Instant
     ) -> tuple[tuple[Instant, HanFrame], ...]:
-        """At least one of three things happens: loss hides the others."""
+        """At least one of three independent things happens; each is rolled for, as likely as it then is."""
         quality, dice = link.quality, link.dice
-        while True:
-            lost, twice, late = map(dice.chance, (quality.loss, quality.duplication, quality.lateness))
-            if lost or twice or late:
-                break
+        other = 1 - (1 - quality.duplication) * (1 - quality.lateness)
+        lost = not other or dice.chance(quality.loss / (quality.loss + (1 - quality.loss) * other))
+        late = not lost and dice.chance(quality.lateness / other)
+        twice = not lost and (not late or dice.chance(quality.duplication))
         link.roll()
         if lost:
             return ()

@@ -48,6 +48,7 @@ MANUFACTURER: Final = Eui64.of(0x0000_5EEF_1000_007F)
 
 START: Final = from_iso("2026-01-12T09:00:00Z")
 GBCS_VERSION: Final = "4.2"
+OLD_GBCS_VERSION: Final = "3.2"  # of a hub before its own upgrade, where the DCC knows of it
 FACTORY_VERSION: Final = FirmwareVersion(0x0100_0000)
 
 _DEVICE_BLOCK: Final = 0x0200_0000_0000_0000  # the bit of local administration
@@ -104,10 +105,16 @@ class Estate:
     """The WAN in each region."""
     incapable_hubs: float = 0.1
     """The share of hubs whose own firmware cannot update PPMIDs and HCALCSs."""
+    known_incapable: float = 0.5
+    """The share of those that the inventory knows by an old GBCS version: the DCC leaves their Devices out
+    (InvalidGBCSVersionList). Of the others only the hub itself knows, and refuses the image (N61)."""
     hub: hub.Settings = field(default_factory=hub.Settings)
     """What kind of hub they all are."""
     old_hardware: float = 0.1
     """The share of PPMIDs and HCALCSs of an older hardware version, for which today's images are not."""
+    unknown_hardware: float = 0.0
+    """The share of the other PPMIDs and HCALCSs that are of that older hardware, and entered in the inventory
+    as today's: the DCC accepts them, and the hub finds out (CCS08 code 2)."""
     meters: bool = True
     """Whether ESMEs are emulated, and not in the inventory only."""
     gas: float = 0.8
@@ -202,7 +209,7 @@ class Lab:
         for kind, make in MAKES.items():
             if (make.model.manufacturer, make.image_type) == (header.manufacturer, header.image_type):
                 known_as = self.mischief.submitted(kind.value, image.hash, self.world.now)
-                for model in (make.model, _older(make.model)):
+                for model in (make.model, older(make.model)):
                     if header.accepts_hardware(model.hardware) or model == make.model:
                         self.world.dcc.products.put(Product(model, header.file_version, known_as))
                 return
@@ -360,7 +367,7 @@ class _Builder:
                 models[kind],
                 FACTORY_VERSION,
                 DeviceStatus.COMMISSIONED,
-                GBCS_VERSION,
+                drawn.gbcs_version if kind is DeviceType.CHF else GBCS_VERSION,
                 drawn.region,
                 drawn.import_supplier,
                 drawn.gas_supplier,
@@ -373,7 +380,8 @@ class _Builder:
         another = partial(self._hub, devices, drawn)
         nodes: dict[Eui64, Node] = {home.hub: another(home.hub)}
         for device, kind in devices.items():
-            nodes[device] = self._device(device, kind, models[kind], home.hub, drawn)
+            true = older(models[kind]) if kind in drawn.mistaken else models[kind]
+            nodes[device] = self._device(device, kind, true, home.hub, drawn)
         network = Han(home.hub, self._dice, self._quality, drawn.qualities(devices))
         return _Built(home, House(home.hub, nodes, network, another), entries)
 
@@ -456,6 +464,10 @@ class _Drawn:
     awake: Mapping[DeviceType, Schedule] = field(default_factory=dict)
     weak: frozenset[DeviceType] = frozenset()
     weakness: Quality = field(default_factory=Quality)
+    gbcs_version: str = GBCS_VERSION
+    """Of the hub, as the inventory has it."""
+    mistaken: frozenset[DeviceType] = frozenset()
+    """Of whose hardware the inventory is wrong."""
 
     def qualities(self, devices: Mapping[Eui64, DeviceType]) -> dict[Eui64, Quality]:
         """The links that are not like the others."""
@@ -476,16 +488,22 @@ def _drawn(estate: Estate, dice: Stream) -> _Drawn:
         awake[DeviceType.PPMID] = _phased(estate.ppmid_windows, dice)
     old = [k for k in (DeviceType.PPMID, DeviceType.HCALCS) if dice.chance(estate.old_hardware)]
     absent = {DeviceType.GSME: not gas, DeviceType.IHD: not ihd}
+    incapable = dice.chance(estate.incapable_hubs)
+    weak = frozenset(kind for kind in _KINDS[1:] if dice.chance(estate.weak_links))
+    known = dice.chance(estate.known_incapable)
+    mistaken = [k for k in (DeviceType.PPMID, DeviceType.HCALCS) if dice.chance(estate.unknown_hardware)]
     return _Drawn(
         region,
         ours,
         (ours if shared else other) if gas else None,
         frozenset(kind for kind, is_absent in absent.items() if is_absent),
-        not dice.chance(estate.incapable_hubs),
-        {kind: _older(MAKES[kind].model) for kind in old},
+        not incapable,
+        {kind: older(MAKES[kind].model) for kind in old},
         awake,
-        frozenset(kind for kind in _KINDS[1:] if dice.chance(estate.weak_links)),
+        weak,
         estate.weak,
+        OLD_GBCS_VERSION if incapable and known else GBCS_VERSION,
+        frozenset(mistaken).difference(old),
     )
 
 
@@ -493,7 +511,8 @@ def _phased(windows: Schedule, dice: Stream) -> Schedule:
     return Schedule(windows.period, windows.window, dice.integer(0, windows.period - 1))
 
 
-def _older(model: Model) -> Model:
+def older(model: Model) -> Model:
+    """The same model on the older hardware."""
     return Model(model.manufacturer, model.model, model.hardware - _OLD_HARDWARE_STEP)
 
 

@@ -46,9 +46,12 @@ BASE_PATH: Final = "/api/v1"  # as the DCC's own test system has it
 STATE_PATH: Final = "/lab/state"
 MEDIA_TYPE: Final = "application/xml"
 
-_SLICE_SECONDS: Final = 0.01  # how long the clock may be driven before requests get their turn
+# How long the clock may be driven before requests and deliveries get their turn. A delivery takes some turns,
+# and a User's go one after the other: this bounds how many a busy lab brings out in a second.
+_SLICE_SECONDS: Final = 0.002
 _START_SECONDS: Final = 0.1  # between two looks at a thread that is starting
-_SLICE_STEPS: Final = 32  # steps between two looks at the real clock
+_IDLE_SECONDS: Final = 0.01  # between two looks at a clock that has nothing to do
+_SLICE_STEPS: Final = 4  # steps between two looks at the real clock
 
 log = structlog.get_logger()
 
@@ -221,7 +224,7 @@ class LabServer:
         while True:
             elapsed = (monotonic() - started) * self._settings.speed
             done = self._advance(Instant(origin + int(elapsed * SECOND)))
-            await asyncio.sleep(_SLICE_SECONDS if done else 0)
+            await asyncio.sleep(_IDLE_SECONDS if done else 0)
 
     async def _rest(self) -> None:
         """Wait for work; and let Users take their messages before time goes on."""

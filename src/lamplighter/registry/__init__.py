@@ -4,18 +4,24 @@ Types and statuses are the inventory's own (SRV 8.2), as `protocol.duis` spells 
 """
 
 from lamplighter.protocol.duis import CplStatus, DeviceStatus, DeviceType
-from lamplighter.registry.device import Device
-from lamplighter.registry.eligibility import Verdict, judge
+from lamplighter.registry.device import BUCKETS, Cohort, Device, Hub, Part, bucket
+from lamplighter.registry.eligibility import STRANDED, Verdict, judge
 from lamplighter.registry.release import CplEntry, Procedure, Release
 
 __all__ = [
+    "BUCKETS",
+    "STRANDED",
+    "Cohort",
     "CplEntry",
     "CplStatus",
     "Device",
     "DeviceStatus",
     "DeviceType",
+    "Hub",
+    "Part",
     "Procedure",
     "Release",
     "Verdict",
+    "bucket",
     "judge",
 ]

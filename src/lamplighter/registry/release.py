@@ -41,6 +41,10 @@ class CplEntry:
 
     manufacturer: int
     """Zigbee manufacturer code, 0..0xFFFF."""
+    model: int
+    """Model identifier, 0..0xFFFF."""
+    hardware: int
+    """Hardware version and revision, 0..0xFFFF."""
     version: FirmwareVersion
     """Firmware version."""
     hash: ImageHash
@@ -67,3 +71,7 @@ class Release:
     """Highest hardware version that may take it."""
     image: bytes
     """The whole OTA Upgrade Image."""
+    path: frozenset[FirmwareVersion] = frozenset()
+    """The versions that it may follow; empty: any lower one."""
+    withdrawn: bool = False
+    """Withdrawn from use: nothing more is ordered of it."""

@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+import ssl
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import httpx2
 import structlog
 
-from lamplighter.kit import VerificationError
+from lamplighter.kit import LamplighterError, PeerError, UsageError, VerificationError
 from lamplighter.protocol import duis, gbcs
 from lamplighter.protocol.smki import Role
 from lamplighter.registry import Procedure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    import httpx2
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
 
     from lamplighter.kit import Eui64, ImageHash, Instant
     from lamplighter.protocol.smki import Ring
     from lamplighter.registry import Release
 
+AT_ONCE: Final = 8
+"""Signed pre-commands on their way at one time: their counters are spent, so their order is free."""
+
 _NON_DEVICE: Final = "/serviceD"
 _SEND_COMMAND: Final = "/serviceS"
 _TRANSFORM: Final = "/serviceT"
 _HEADERS: Final = {"Content-Type": "application/xml"}
+_CONNECT_SECONDS: Final = 10.0
+_OUR_FAULT: Final = frozenset({400, 405, 406, 411, 413, 414, 415, 422, 431})
+"""HTTP statuses that say of a request itself that it cannot be taken, however often it is sent."""
+_NOT_LET_IN: Final = frozenset({401, 403, 404, 407, 429, 495, 496, 497})
+"""HTTP statuses with which something before the DCC turned a request away: the DCC has not seen it."""
 
 _log = structlog.get_logger(__name__)
 
@@ -41,11 +53,62 @@ class Parties:
     """Our signing keys, and the certificates that we trust."""
 
 
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Mutual TLS towards the DCC. The files are PEM."""
+
+    certificate: Path | None = None
+    """Our client certificate, with its chain."""
+    key: Path | None = None
+    """Its private key; None: it is in the same file."""
+    authority: Path | None = None
+    """Whom to trust for the DCC's server certificate; None: whom the system trusts."""
+    verify: bool = True
+    """Whether the server must prove who it is. Messages are signed either way; False is for a lab."""
+
+    def context(self) -> ssl.SSLContext:
+        """The settings as OpenSSL takes them; `UsageError` where a file cannot be used."""
+        try:
+            context = ssl.create_default_context(
+                cafile=None if self.authority is None else str(self.authority)
+            )
+        except (OSError, ssl.SSLError) as cause:
+            raise UsageError(f"{self.authority} holds no certificates to trust: {cause}") from cause
+        if not self.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if self.certificate is not None:
+            try:
+                context.load_cert_chain(self.certificate, self.key)
+            except (OSError, ssl.SSLError) as cause:
+                files = f"{self.certificate}" + ("" if self.key is None else f" and {self.key}")
+                raise UsageError(f"{files} are no client certificate with its key: {cause}") from cause
+        elif self.key is not None:
+            raise UsageError(f"{self.key} is a client's key without its certificate")
+        return context
+
+
+class NoAnswerError(LamplighterError):
+    """The DCC gave no answer: the request is to be sent again, under the same id."""
+
+    def __init__(self, reason: str, *, unsent: bool) -> None:
+        super().__init__(reason)
+        self.unsent = unsent
+        """Whether the DCC certainly has nothing of the request."""
+
+
 class Gateway:
-    """One Supplier's way to one DCC.
+    """One Supplier's way to one DCC. Safe to share between threads.
 
     client  carries the base address (`https://HOST/api/v1`), time-outs and TLS
     clock   says what time it is, for the expiry of certificates
+
+    Every way out returns the DCC's verified answer, a refusal included, and raises
+
+    - `NoAnswerError` where there was none: send it again;
+    - `VerificationError` or `DecodeError` where what came cannot be believed;
+    - `PeerError` where the DCC cannot take such a request at all;
+    - `UsageError` where the request cannot be built.
     """
 
     def __init__(self, parties: Parties, client: httpx2.Client, clock: Callable[[], Instant]) -> None:
@@ -55,6 +118,53 @@ class Gateway:
         # Fetched now, so that a missing key is known before anything is ordered.
         self._xml_signer = parties.ring.signer(parties.supplier, Role.XML_SIGNING)
         self._command_signer = parties.ring.signer(parties.supplier, Role.SUPPLIER)
+        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="gateway")
+
+    @classmethod
+    def open(
+        cls,
+        parties: Parties,
+        url: str,
+        clock: Callable[[], Instant],
+        *,
+        timeout: float,
+        tls: Tls | None = None,
+    ) -> Self:
+        """A gateway with a client of its own.
+
+        url      the base of the three services
+        timeout  seconds that the DCC may take for one answer
+
+        Raises `UsageError` where the URL is none, a TLS file cannot be used, or a key is missing.
+        """
+        try:
+            address = httpx2.URL(url)
+        except httpx2.InvalidURL as cause:
+            raise UsageError(f"{url!r} is no URL of the DCC's services: {cause}") from cause
+        if address.scheme not in {"http", "https"} or not address.host:
+            raise UsageError(f"the DCC's services have a URL such as https://HOST/api/v1, not {url!r}")
+        verify = (tls or Tls()).context() if address.scheme == "https" else False
+        client = httpx2.Client(
+            base_url=address,
+            verify=verify,
+            timeout=httpx2.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS)),
+            limits=httpx2.Limits(max_connections=AT_ONCE + 1, max_keepalive_connections=AT_ONCE + 1),
+            trust_env=False,  # a proxy that happens to be set on this machine is nobody's decision
+        )
+        return cls(parties, client, clock)
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self._pool.shutdown()
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def distribute(self, counter: int, release: Release, devices: Sequence[Eui64]) -> duis.Response:
         """SRV 11.1 or 11.4, by the release's procedure; the DCC's synchronous answer."""
@@ -62,6 +172,10 @@ class Gateway:
         return self._ask(
             _NON_DEVICE, self._parties.broker, counter, body(release.image, release.version, tuple(devices))
         )
+
+    def read_version(self, counter: int, device: Eui64) -> duis.Response:
+        """SRV 11.2: have a Device asked which version it runs; its answer comes later."""
+        return self._ask(_SEND_COMMAND, device, counter, duis.ReadFirmwareVersion())
 
     def transform(
         self, counter: int, device: Eui64, image_hash: ImageHash, execution: Instant | None = None
@@ -89,18 +203,44 @@ class Gateway:
         """
         return self._ask(_SEND_COMMAND, device, counter, duis.SignedPreCommand(command))
 
+    def send_commands(
+        self, commands: Iterable[tuple[int, Eui64, bytes]]
+    ) -> list[duis.Response | LamplighterError]:
+        """Signed pre-commands, `AT_ONCE` at a time: what came of each, in the order given."""
+
+        def send(item: tuple[int, Eui64, bytes]) -> duis.Response | LamplighterError:
+            try:
+                return self.send_command(*item)
+            except LamplighterError as error:
+                return error
+
+        return list(self._pool.map(send, commands))
+
     def _ask(self, path: str, target: Eui64, counter: int, body: duis.RequestBody) -> duis.Response:
         parties = self._parties
         request = duis.Request(duis.RequestId(parties.supplier, target, counter), body)
-        octets = duis.sign(duis.encode_request(request), self._xml_signer)
-        reply = self._client.post(path, content=octets, headers=_HEADERS)
-        reply.raise_for_status()
-        answer = duis.open_acknowledgement(reply.content, parties.ring, now=self._clock(), dcc=parties.broker)
+        content = self._post(path, duis.sign_request(request, self._xml_signer))
+        answer = duis.open_acknowledgement(content, parties.ring, now=self._clock(), dcc=parties.broker)
         response = answer.message if isinstance(answer, duis.Opened) else answer
         if response.request_id != request.id:
             raise VerificationError("answer-to-another", str(request.id), str(response.request_id))
         _log.info("request answered", request=str(request.id), path=path, code=response.code)
         return response
+
+    def _post(self, path: str, octets: bytes) -> bytes:
+        try:
+            reply = self._client.post(path, content=octets, headers=_HEADERS)
+        except httpx2.TransportError as cause:
+            unsent = isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout)
+            raise NoAnswerError(f"{type(cause).__name__}: {cause}", unsent=unsent) from cause
+        except httpx2.HTTPError as cause:
+            raise NoAnswerError(f"{type(cause).__name__}: {cause}", unsent=False) from cause
+        if reply.is_success:
+            return reply.content
+        said = f"HTTP {reply.status_code} from the DCC: {reply.text[:200].strip()!r}"
+        if reply.status_code in _OUR_FAULT:
+            raise PeerError(said)
+        raise NoAnswerError(said, unsent=reply.status_code in _NOT_LET_IN or reply.is_redirect)
 
 
 def is_refusal(code: str) -> bool:

@@ -1,15 +1,13 @@
 """What is remembered: one schema for SQLite and PostgreSQL, its migrations, and the statements on it.
 
 - `schema`: the tables, with a sentence for each invariant; `migrations` brings any older database to it.
-- `store`: the statements; an order and its outbox row, or a message and its evidence, commit together.
+- `database`: transactions, fences, bulk loads; `leases`: who does which work, until when.
+- `registry`: Devices, hubs, CPL, releases; `campaigns`: plans, pools, strata, tallies.
+- `orders`: what a decision makes, all in one transaction; `outbox`: what is sent, and what was answered.
+- `inbox`: messages as they came; `record`: evidence, and the states and tallies that follow from it.
 """
 
-from lamplighter.store.store import (
-    InboxMessage,
-    OpenRequest,
-    Store,
-    TimelineEntry,
-    Update,
-)
+from lamplighter.store.database import Database, Fence, LeaseLostError
+from lamplighter.store.store import Store
 
-__all__ = ["InboxMessage", "OpenRequest", "Store", "TimelineEntry", "Update"]
+__all__ = ["Database", "Fence", "LeaseLostError", "Store"]

@@ -328,7 +328,7 @@ class Device(ABC):
         try:
             image = images.decode(self.flash.banks[self._draft.active], images.Layout.SRV_11_4)
             self._maker.verify(image)
-            behaviour = Behaviour.read(image.body)
+            behaviour = Behaviour.read(image.body).at(self.plate.hardware)
         except (DecodeError, VerificationError) as error:
             return error
         if behaviour.manner is Manner.NEVER_BOOTS:

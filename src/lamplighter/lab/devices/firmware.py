@@ -7,12 +7,14 @@ The payload of a Manufacturer Image may begin with one line of ASCII, at most 64
     LAMPLIGHTER-LAB behaviour=alert-storm 500         it runs, and raises so many needless alerts at each boot
     LAMPLIGHTER-LAB behaviour=never-boots             the boot loader finds that it does not start
 
+An ` on 1101` at the end of the line makes it so on that hardware version alone; on any other it behaves.
 Firmware without such a line behaves. A line that begins so and goes on otherwise is a `DecodeError`, and the
 boot loader takes it for firmware that does not start, so that a slip in a fault cannot pass for health.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -22,6 +24,7 @@ from lamplighter.kit import DecodeError, FirmwareVersion
 _WHAT: Final = "lab firmware"
 _MARK: Final = b"LAMPLIGHTER-LAB behaviour="
 _LINE_MAX: Final = 64
+_HARDWARE: Final = re.compile(r"[0-9A-F]{4}", re.ASCII)
 STORM_MAX: Final = 1_000_000  # alerts after one boot
 
 
@@ -45,6 +48,8 @@ class Behaviour:
     """WRONG_VERSION: what it takes itself for."""
     storm: int = 0
     """ALERT_STORM: how many alerts."""
+    on: int | None = None
+    """The only hardware version on which it behaves so, 0..0xFFFF; None: on any."""
 
     @classmethod
     def read(cls, payload: bytes | memoryview) -> Behaviour:
@@ -53,16 +58,18 @@ class Behaviour:
         if not head.startswith(_MARK):
             return SOUND
         line, end, _ = head[len(_MARK) :].partition(b"\n")
-        name, _, parameter = line.decode("ascii", "replace").partition(" ")
-        if end:
+        said, where, hardware = line.decode("ascii", "replace").partition(" on ")
+        name, _, parameter = said.partition(" ")
+        if end and (not where or _HARDWARE.fullmatch(hardware)):
+            on = int(hardware, 16) if hardware else None
             match name, parameter:
                 case (("never-reports" | "never-boots"), ""):
-                    return cls(Manner(name))
+                    return cls(Manner(name), on=on)
                 case "wrong-version", text:
-                    return cls(Manner.WRONG_VERSION, says=FirmwareVersion.parse(text))
+                    return cls(Manner.WRONG_VERSION, says=FirmwareVersion.parse(text), on=on)
                 case "alert-storm", text if text.isdecimal() and 0 < int(text) <= STORM_MAX:
-                    return cls(Manner.ALERT_STORM, storm=int(text))
-        expected = "never-reports, never-boots, wrong-version VERSION or alert-storm COUNT, and 0A"
+                    return cls(Manner.ALERT_STORM, storm=int(text), on=on)
+        expected = "never-reports, never-boots, wrong-version VERSION or alert-storm COUNT [on HARDWARE]; 0A"
         raise DecodeError(_WHAT, "behaviour", len(_MARK), expected, repr(line[:_LINE_MAX]))
 
     @property
@@ -77,7 +84,12 @@ class Behaviour:
                 parameter = f" {self.storm}"
             case _:
                 parameter = ""
-        return _MARK + f"{self.manner.value}{parameter}\n".encode()
+        where = "" if self.on is None else f" on {self.on:04X}"
+        return _MARK + f"{self.manner.value}{parameter}{where}\n".encode()
+
+    def at(self, hardware: int) -> Behaviour:
+        """What it does on this hardware version."""
+        return self if self.on in {None, hardware} else SOUND
 
 
 SOUND: Final = Behaviour()

@@ -23,6 +23,7 @@ from lamplighter.lab.flow.ticks import HORIZON, NEVER, instants, tick_of, ticks
 from lamplighter.lab.flow.transfer import QUANTILES, exchanges
 from lamplighter.lab.wan import RECEIPT_OCTETS
 from lamplighter.lab.world import CSP_PATIENCE
+from lamplighter.protocol.gbcs import AlertCode
 from lamplighter.protocol.zigbee.download import ANSWER_TIMEOUT
 from lamplighter.protocol.zigbee.server import HOLD_SECONDS, NOTIFY_PERIOD
 
@@ -75,7 +76,7 @@ class Reports(NamedTuple):
     at: NDArray[np.int64]
     """When it was heard: an Instant."""
     outcome: NDArray[np.uint8]
-    """`Outcome` that the message tells: a failure, UPDATED, or UNDER_WAY."""
+    """`Outcome` that the message tells: a failure, UPDATED, UNDER_WAY, or MUTE where no answer came in time."""
 
 
 class Batch(NamedTuple):
@@ -106,7 +107,12 @@ class Course:
         """`Outcome`, which may be to come as well."""
         self.attempts = np.zeros(count, np.uint8)
         """How often an image was ordered for it."""
-        self._becomes = np.zeros(count, np.uint8)
+        self.more = np.zeros(count, np.uint16)
+        """Messages of its latest order that the Supplier gets beyond one for each stage, in the end: copies,
+        a storm's alerts, word that an activation for later is accepted, and N50 for a version that nobody
+        expected. Of the last three it is not counted what is lost or doubled on the way to the User."""
+        self._becomes = np.zeros(count, np.uint8)  # what the message of its proof tells
+        self._needless = np.zeros(0, np.uint16)  # what gets through of its storm; empty until there is one
         self._busy_until = np.zeros(count, np.uint32)
         self._wan_free = np.zeros(fleet.hubs, np.uint32)
         self._han_from = np.zeros(fleet.hubs, np.uint32)
@@ -114,6 +120,9 @@ class Course:
         self._mischief = Mischief(
             flow.faults, flow.chance, tuple(flow.settings.regions), start, flow.settings.post
         )
+        # When each hub last spoke of a Device, and when the DCC hears that: where alerts may be overtaken.
+        self._spoken = np.full((2, count if self._mischief.reorders else 0), NEVER, np.uint32)
+        self._report_period = np.uint32(ticks(flow.settings.dcc.report_period))
         self._now = -1
         self._due = np.full(-(-count // _BLOCK), NEVER, np.uint32)
 
@@ -124,6 +133,9 @@ class Course:
             self.at,
             self.outcome,
             self.attempts,
+            self.more,
+            self._spoken,
+            self._needless,
             self._becomes,
             self._busy_until,
             self._wan_free,
@@ -138,9 +150,13 @@ class Course:
         A Device to which an image is on its way is left as it is, as the DCC leaves it out.
         """
         load = load or self.flow.load
+        if load.behaviour.on is not None:
+            raise UsageError("flow mode does not know hardware versions: order those Devices by themselves")
         at = self._tick(now)
         built = now if load.built is None else load.built
         loads = [self._as_built(load, kind, built) for kind in Kind]
+        if not self._needless.size and any(each.behaviour.storm for each in loads if each is not None):
+            self._needless = np.zeros(len(self.fleet), np.uint16)
         self.flow.table(load.octets)  # made here, and only read by the workers
         self._do(devices, lambda piece: self._distribute(piece, at, loads))
 
@@ -182,7 +198,8 @@ class Course:
         outcome = self.outcome[device]
         fails_at = _FAILS_AT[outcome]
         told = np.where(fails_at == stage_of, outcome, np.uint8(Outcome.UNDER_WAY))
-        told[(outcome == Outcome.UPDATED) & (stage_of == Stage.PROVEN)] = Outcome.UPDATED
+        proofs = stage_of == Stage.PROVEN
+        told[proofs] = self._becomes[device[proofs]]
         return Reports(device, stage_of, instants(self.at[stage_of, device], self.start), told)
 
     def _heard(self, stage: Stage, block: int, since: int, now: int) -> NDArray[np.uint32]:
@@ -255,10 +272,12 @@ class Course:
         turn = _turns(batch.hub)
         if turn is None:
             self._transfer(batch, arrived, at_hub, loads)
-            return
-        for number in range(int(turn.max()) + 1):
-            mine = turn == number
-            self._transfer(self._batch(batch.device[mine]), arrived[mine], at_hub[mine], loads)
+        else:
+            for number in range(int(turn.max()) + 1):
+                mine = turn == number
+                self._transfer(self._batch(batch.device[mine]), arrived[mine], at_hub[mine], loads)
+        if self._spoken.size:
+            self._drop_overtaken(np.unique(batch.hub))
 
     def _admit(self, piece: Piece, now: int, loads: Sequence[Load | None]) -> Mask:
         """Whom the DCC accepts: nobody in the warning's lists, and nobody to whom an image is on its way."""
@@ -318,6 +337,7 @@ class Course:
         picks, fates = flow.chance.words(Purpose.HAN, batch.device, batch.attempt)
         begins = self._wake(batch, begins, picks)
         took = _picked(table.took, quality, picks)
+        first = begins
         begins, lapses = self._plug_in(batch, arrived, begins, took + hop)
         done = begins + hop + took  # the last block is on the Device
         ended = done + hop  # its Upgrade End Request is at the hub
@@ -331,8 +351,8 @@ class Course:
         self._han_free[batch.hub] = np.where(lapses, begins, told)
         fate = np.full(len(ended), Outcome.UNDER_WAY, np.uint8)
         self._give_up(batch, begins, fates, table, ended, fate)
-        self._never_begin(batch, arrived, hop, ended, fate)
-        self._strike(batch, arrived, begins, done, octets, ended, fate)
+        self._never_begin(batch, arrived, hop, first, ended, fate)
+        self._strike(batch, arrived, first, begins, done, octets, ended, fate)
         link_up = self._through(batch, Purpose.REPORT, ended, np.uint32(0), arrived)
         crossing, latency = self._wan(batch, weights.TRANSFER_ALERT, ended)
         on_device = link_up + crossing + latency
@@ -345,11 +365,12 @@ class Course:
         uncovered = (batch.traits & np.uint8(Trait.UNCOVERED)) != 0
         if uncovered.any():
             gave_up = self.at[Stage.ACCEPTED][where] + _PATIENCE
+            gave_up = self._mischief.to_user(batch, Stage.AT_HUB, gave_up)
             at_hub = np.where(uncovered, gave_up, at_hub)
             on_device, verified, proven = (
                 np.where(uncovered, NEVER, each) for each in (on_device, verified, proven)
             )
-            then = np.where(uncovered, np.uint8(Outcome.UNREACHED), then)
+            then = np.where(uncovered, np.uint8(Outcome.UNDELIVERED), then)
         swapped = self._mischief.swapped(batch, np.zeros_like(arrived), on_device)
         if swapped.any():
             on_its_way = self._mischief.swapped(batch, self.at[Stage.ACCEPTED][where], arrived)
@@ -358,13 +379,16 @@ class Course:
             unheard = self._mischief.swapped(batch, ended, on_device)
             on_device = np.where(unheard, NEVER, on_device)
             waited = self.at[Stage.ACCEPTED][where] + np.uint32(ticks(flow.settings.dcc.receipt_period))
-            at_hub = np.where(on_its_way, waited, at_hub)
+            at_hub = np.where(on_its_way, self._mischief.to_user(batch, Stage.AT_HUB, waited), at_hub)
             on_device, verified, proven = (
                 np.where(on_its_way | vanished, NEVER, each) for each in (on_device, verified, proven)
             )
             then = np.where(on_its_way, np.uint8(Outcome.UNREACHED), then)
             then = np.where(vanished, np.uint8(Outcome.VANISHED), then)
-        on_device = self._mischief.from_home(batch, Stage.ON_DEVICE, ended, on_device, alert=True)
+        at_dcc = self._mischief.to_dcc(batch, Stage.ON_DEVICE, ended, on_device)
+        if self._spoken.size:
+            self._spoken[:, where] = ended, at_dcc
+        on_device = self._mischief.to_user(batch, Stage.ON_DEVICE, at_dcc)
         self.at[Stage.AT_HUB, where] = at_hub
         self.at[Stage.ON_DEVICE, where] = on_device
         self.at[Stage.VERIFIED, where] = verified
@@ -373,8 +397,50 @@ class Course:
         self.outcome[where] = then
         # Where the hub is not heard, the DCC waits on; a Device that speaks sets it at ease.
         spoke = np.minimum(np.minimum(on_device, verified), proven)
-        waits = np.minimum(at_hub, ended) + np.uint32(ticks(flow.settings.dcc.report_period))
+        waits = np.minimum(at_hub, ended) + self._report_period
         self._busy_until[where] = np.minimum(spoke, waits)
+        self._count(batch, loads)
+
+    def _count(self, batch: Batch, loads: Sequence[Load | None]) -> None:
+        """The messages beyond one a stage, up to a PPMID's proof or an image's verification."""
+        where, kind = batch.where, batch.kind
+        more = np.zeros(len(batch.device), np.uint16)
+        for stage in (Stage.AT_HUB, Stage.ON_DEVICE, Stage.VERIFIED, Stage.PROVEN):
+            more += self._mischief.copies(batch, stage, self.at[stage, where])
+        proven = self.at[Stage.PROVEN, where] != NEVER
+        more += proven & (self.outcome[where] == Outcome.OTHER_VERSION)
+        if self._needless.size:
+            # A PPMID's proof and its needless alerts are equal to the DCC; an HCALCS answers, and then raves.
+            codes = {Kind.PPMID: (AlertCode.PPMID_ACTIVATION, 1), Kind.HCALCS: (AlertCode.IMAGE_REJECTED, 0)}
+            storms = [0 if load is None else load.behaviour.storm for load in loads]
+            through = [
+                self.flow.let_through(codes[each][0], storm + codes[each][1]) - codes[each][1] if storm else 0
+                for each, storm in zip(Kind, storms, strict=True)
+            ]
+            needless = np.array(through, np.uint16)[kind]
+            self._needless[where] = needless
+            raves = (kind == Kind.PPMID) & (self.outcome[where] == Outcome.UPDATED)
+            more += needless * raves
+        self.more[where] = more
+
+    def _drop_overtaken(self, hubs: NDArray[np.uint32]) -> None:
+        """Of two alerts of one hub, the DCC takes the earlier for a replay where it has heard the later."""
+        ends = np.searchsorted(self.fleet.hub, hubs, "right")
+        begins = np.searchsorted(self.fleet.hub, hubs, "left")
+        counts = ends - begins
+        device = np.repeat(begins - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+        sent, heard = self._spoken[:, device].astype(np.uint64)
+        rank = np.repeat(np.arange(len(hubs), dtype=np.uint64), counts) << np.uint64(32)
+        order = np.argsort(rank | heard, kind="stable")
+        said = (rank | sent)[order]
+        said[heard[order] == int(NEVER)] = 0  # what is lost overtakes nothing
+        latest = np.concatenate((np.zeros(1, np.uint64), np.maximum.accumulate(said)[:-1]))
+        gone = device[order[(latest > said) & (latest >> np.uint64(32) == rank[order] >> np.uint64(32))]]
+        gone = gone[self.at[Stage.ON_DEVICE, gone] != NEVER]
+        self.at[Stage.ON_DEVICE, gone] = NEVER
+        spoke = np.minimum(self.at[Stage.VERIFIED, gone], self.at[Stage.PROVEN, gone])
+        waits = np.minimum(self.at[Stage.AT_HUB, gone], self._spoken[0, gone]) + self._report_period
+        self._busy_until[gone] = np.minimum(spoke, waits)
 
     def _settle(
         self,
@@ -435,19 +501,21 @@ class Course:
         self,
         batch: Batch,
         arrived: Ticks,
+        first: Ticks,
         begins: Ticks,
         done: Ticks,
         octets: int,
         ended: Ticks,
         fate: NDArray[np.uint8],
     ) -> None:
-        """What faults do to a transfer."""
+        """What faults do to a transfer that first began at `first`, and at `begins` for good."""
         under_way = fate == Outcome.UNDER_WAY
         late = under_way & (ended > arrived + self.flow.hold)
         ended[late] = (arrived + self.flow.hold)[late]
-        fate[late] = np.where(
-            begins[late] > ended[late], np.uint8(Outcome.DISCARDED), np.uint8(Outcome.TRANSFER_FAILED)
-        )
+        unasked = first > ended
+        for struck, span in self._mischief.unplugged(batch):
+            unasked |= struck & (first >= span.start) & (span.end > ended)
+        fate[late] = np.where(unasked[late], np.uint8(Outcome.DISCARDED), np.uint8(Outcome.TRANSFER_FAILED))
         bad = (fate == Outcome.UNDER_WAY) & self._mischief.corrupted(
             batch, begins, done, exchanges(octets) - 1
         )
@@ -536,17 +604,27 @@ class Course:
             deaf, period = deaf[~good], period[~good]
 
     def _never_begin(
-        self, batch: Batch, arrived: Ticks, hop: Ticks, ended: Ticks, fate: NDArray[np.uint8]
+        self, batch: Batch, arrived: Ticks, hop: Ticks, first: Ticks, ended: Ticks, fate: NDArray[np.uint8]
     ) -> None:
-        """Devices that the image is not for, or that do not ask for it."""
+        """Devices that the image is not for, or that do not ask for it.
+
+        One that runs the image already hears of it in the notice and lets it be. A PPMID asks all the same at
+        its next poll or waking, and the hub then knows; other Devices never ask.
+        """
         special = np.flatnonzero(batch.traits & _SPECIAL)
         if not len(special):
             return
-        trait = batch.traits[special]
-        off = (trait & np.uint8(Trait.OFF)) != 0
-        misfit = (trait & np.uint8(Trait.OTHER_HARDWARE)) != 0
-        asked = arrived[special] + hop[special] + hop[special]
-        ended[special] = np.where(off, arrived[special] + self.flow.hold, asked)
+        trait, at = batch.traits[special], arrived[special]
+        misfit, runs_it, sleeps, off = (
+            (trait & np.uint8(each)) != 0
+            for each in (Trait.OTHER_HARDWARE, Trait.RUNS_IT, Trait.SLEEPS, Trait.OFF)
+        )
+        phase = self.fleet.phase[batch.device[special]].astype(np.uint64) * np.uint64(_POLL) >> np.uint64(16)
+        polls = (at + (phase + _POLL - at.astype(np.uint64) % _POLL) % _POLL).astype(np.uint32)
+        polls = np.where(sleeps, first[special], polls)
+        silent = off | (runs_it & (batch.kind[special] != Kind.PPMID))
+        asks = np.where(runs_it, polls, np.where(sleeps, first[special], at + hop[special]))
+        ended[special] = np.where(silent, at + self.flow.hold, asks + hop[special])
         fate[special] = np.where(misfit & ~off, Outcome.HARDWARE_MISMATCH, Outcome.DISCARDED)
 
     def _through(
@@ -623,14 +701,24 @@ class Course:
         weight = weights.ANSWER if later is None else weights.OUTCOME_ALERT
         crossing, latency = self._wan(batch, weight, spoken)
         heard = self._through(batch, Purpose.HEARD, spoken, crossing, crossed) + latency
-        heard = self._mischief.from_home(batch, Stage.PROVEN, spoken, heard, alert=later is not None)
         becomes = self._becomes[device]
         # Where no answer comes, the DCC says so in the end: E21, or E30 of an activation for later.
         due = sent if later is None else np.maximum(sent, np.uint32(later))
         waited = due + np.uint32(ticks(flow.settings.dcc.answer_period))
+        if later is not None:
+            heard = self._mischief.to_dcc(batch, Stage.PROVEN, spoken, heard)
+        silent = (becomes == Outcome.MUTE) | (heard > waited)
+        proven = self._mischief.to_user(batch, Stage.PROVEN, np.where(silent, waited, heard))
         self.at[Stage.ACTIVATION, device] = sent
-        self.at[Stage.PROVEN, device] = np.where(becomes == Outcome.MUTE, waited, np.minimum(heard, waited))
+        self.at[Stage.PROVEN, device] = proven
         self.outcome[device] = becomes
+        self._becomes[device] = np.where(silent, np.uint8(Outcome.MUTE), becomes)
+        more = self._mischief.copies(batch, Stage.PROVEN, proven)
+        more += np.uint16(later is not None)
+        more += ~silent & (becomes == Outcome.OTHER_VERSION)
+        if self._needless.size:
+            more += self._needless[device] * (becomes == Outcome.UPDATED)
+        self.more[device] += more
 
 
 def _numbers(piece: Piece) -> NDArray[np.uint32]:

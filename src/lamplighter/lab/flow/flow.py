@@ -13,7 +13,7 @@ from lamplighter.kit.instant import MILLISECOND
 from lamplighter.lab import dcc, han, wan
 from lamplighter.lab.dcc.postman import PostmanSettings
 from lamplighter.lab.devices import Behaviour, Schedule
-from lamplighter.lab.devices.device import REPEAT_AFTER, REPEAT_MAX
+from lamplighter.lab.devices.device import REPEAT_AFTER, REPEAT_MAX, STORM_PERIOD
 from lamplighter.lab.devices.firmware import SOUND
 from lamplighter.lab.flow.chance import Chance, Purpose, philox, unit
 from lamplighter.lab.flow.course import Course
@@ -202,6 +202,14 @@ class Flow:
         if not self.lossy:
             return np.zeros(len(words), np.uint32)
         return _KNOCKS.take(np.minimum(self.losses(quality, words), _DOUBLINGS))
+
+    def let_through(self, code: int, alerts: int) -> int:
+        """How many messages the DCC makes of so many equal alerts, one every `STORM_PERIOD`."""
+        limits = self.settings.dcc.storm
+        begun = alerts - limits.most
+        if code in limits.excluded or begun <= 0 or limits.window <= limits.most * STORM_PERIOD:
+            return alerts
+        return limits.most + max(1, -(-(begun - 1) * STORM_PERIOD // limits.period))
 
     def table(self, octets: int) -> Table:
         """The block transfers of a file of this size."""

@@ -3,20 +3,22 @@
 A fault's place is a region or a type of Device; single homes have no names here. What a fault does frame by
 frame in exact mode, is done here to the instant at which the message is heard, or to a whole transfer:
 
-    lost, delayed, reordered      alerts from home, or all mail to the User: one roll for each stage
-    duplicated-alert              nothing: what is heard twice was heard before
+    lost, delayed, reordered      alerts from home, or all mail to the User: one roll for each stage; of two
+                                  hub's alerts, the DCC drops the one that the other has overtaken
+    duplicated-alert              from home nothing: the DCC drops it; to the User a count of copies
     hub-swap                      images on the way to it or in it vanish; N18 where no receipt came
     ppmid-unplugged               a transfer in hand begins again when the PPMID is back
     hub-discards-image            CCS08 code 1 where a roll comes before the end of the transfer
     corrupt-block                 one bad block is enough: CCS08 code 3 from a PPMID, 8F1C from others
     clock-skew                    an activation for later comes early or late
     bricking, wrong-version, alert-storm firmware, wrong-hash
-                                  bad from the start, where the image's `built` lies in the fault's time
+                                  bad from the start, where the image's `built` lies in the fault's time; of
+                                  a storm a count of what the DCC lets through
     dcc-outage                    no orders; what comes from homes is heard at its end
     endpoint-down                 heard at the DCC's first try after its end
     slow-region                   the WAN takes longer
 
-Left out: that the DCC takes an alert for a replay, when one was overtaken by a later one of the same sender.
+What is left out, and why, stands in docs/lab.md.
 """
 
 from __future__ import annotations
@@ -130,7 +132,8 @@ class Mischief:
         """How firmware behaves that was built then for these Devices; None: as its maker meant it."""
         for number, each, _ in self._named(*_MANNERS):
             if each.covers(built, kind.name) and self._sure(number, each):
-                return Behaviour(_MANNERS[each.name])
+                storm = int(each.number("alerts")) if each.name == "alert-storm-firmware" else 0
+                return Behaviour(_MANNERS[each.name], storm=storm)
         return None
 
     def misfiled(self, kind: Kind, built: Instant) -> bool:
@@ -165,18 +168,39 @@ class Mischief:
 
     # What is heard
 
+    @property
+    def reorders(self) -> bool:
+        """Whether what a home says may be overtaken on its way to the DCC."""
+        return any(each.value("leg") == Leg.HOME.value for _, each, _ in self._named(*_LATE))
+
     def from_home(self, batch: Batch, stage: Stage, sent: Ticks, heard: Ticks, *, alert: bool) -> Ticks:
         """When the User hears what a home says, after what is done to it on both legs."""
         if not self._by_name:
             return heard
-        if alert:
-            heard = self._suffered(Leg.HOME, batch, stage, sent, heard)
+        return self.to_user(batch, stage, self.to_dcc(batch, stage, sent, heard) if alert else heard)
+
+    def to_dcc(self, batch: Batch, stage: Stage, sent: Ticks, heard: Ticks) -> Ticks:
+        """When the DCC hears an alert that is sent then, and would be heard at `heard`."""
+        return self.dcc_up(self._suffered(Leg.HOME, batch, stage, sent, heard))
+
+    def to_user(self, batch: Batch, stage: Stage, heard: Ticks) -> Ticks:
+        """When the User hears what comes to the DCC at `heard`."""
         heard = self.dcc_up(heard)
         heard = self._suffered(Leg.USER, batch, stage, heard, heard)
         for number, each, span in self._named("endpoint-down"):
             if self._sure(number, each):
                 heard = np.where(span.holds(heard), np.uint32(self._next_try(span)), heard)
         return heard
+
+    def copies(self, batch: Batch, stage: Stage, heard: Ticks) -> NDArray[np.uint16]:
+        """How many copies the User gets of what it hears then."""
+        found = np.zeros(len(heard), np.uint16)
+        for number, each, span in self._named("duplicated-alert"):
+            if each.value("leg") == Leg.USER.value:
+                luck = self._luck(number, batch.device, batch.attempt, stage)
+                struck = self._concerned(each, batch) & span.holds(heard) & (luck <= each.probability)
+                found += struck & (heard != NEVER)
+        return found
 
     def _next_try(self, span: Span) -> int:
         """When the DCC tries first after an endpoint's outage; it has had mail since the beginning."""

@@ -40,9 +40,9 @@ class Outcome(IntEnum):
     REFUSED = auto()
     """The DCC did not accept the Device: it is in one of the warning's lists."""
     UNREACHED = auto()
-    """The image did not get to the hub: N18 after the DCC's wait."""
+    """Nothing was heard of the image, since the hub was replaced: N18 after the DCC's wait."""
     UNDELIVERED = auto()
-    """The hub could not take it: N61."""
+    """The WAN could not bring it to the hub, which is out of coverage: N61 after the CSP's wait."""
     DISCARDED = auto()
     """CCS08 code 1: the Device runs it already, never asked for it, or the hub dropped it."""
     HARDWARE_MISMATCH = auto()

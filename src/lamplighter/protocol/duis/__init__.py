@@ -94,7 +94,7 @@ from lamplighter.protocol.duis.responses import (
     decode_response,
     encode_response,
 )
-from lamplighter.protocol.duis.signature import sign
+from lamplighter.protocol.duis.signature import sign, sign_request
 from lamplighter.protocol.duis.simple_types import MAX_DEVICES, MAX_IMAGE_OCTETS
 
 __all__ = [
@@ -170,4 +170,5 @@ __all__ = [
     "open_request",
     "open_response",
     "sign",
+    "sign_request",
 ]

@@ -57,9 +57,10 @@ class Leaf:
     read      text -> value; any `ValueError` or error of ours refuses
     write     value -> text
     type      the value's type, where the leaf is an alternative in a choice
+    certain   for long texts: whether a value is one whose text needs no escape and is sure to be read as it
     """
 
-    __slots__ = ("expected", "read", "type", "write")
+    __slots__ = ("certain", "expected", "read", "type", "write")
 
     def __init__(
         self,
@@ -67,11 +68,13 @@ class Leaf:
         read: Callable[[str], Any],
         write: Callable[[Any], str],
         type: type = object,  # noqa: A002 # the very word
+        certain: Callable[[Any], bool] | None = None,
     ) -> None:
         self.expected = expected
         self.read = read
         self.write = write
         self.type = type
+        self.certain = certain
 
     def decode(self, element: Any) -> Any:
         """The value of an element."""
@@ -87,6 +90,8 @@ class Leaf:
 
     def encode(self, name: str, value: Any) -> str:
         """The element `name` with this value."""
+        if self.certain is not None and self.certain(value):
+            return f"<sr:{name}>{self.write(value)}</sr:{name}>"
         try:
             text = self.write(value)
             same = self.read(text) == value

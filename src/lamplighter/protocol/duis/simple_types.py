@@ -71,7 +71,18 @@ def _read_some_euis(text: str) -> tuple[Eui64, ...]:
 
 
 def _write_euis(devices: tuple[Eui64, ...]) -> str:
-    return ",".join([device.octets.hex("-") for device in devices]).upper()
+    # All at once, with a hyphen behind each octet but the last; every eighth of them becomes a comma.
+    text = bytearray(b"".join([device.octets for device in devices]).hex("-").upper(), "ascii")
+    text[_EUI64_TEXT :: _EUI64_TEXT + 1] = b"," * (len(devices) - 1)
+    return text.decode("ascii")
+
+
+def _are_some_euis(devices: object) -> bool:
+    return type(devices) is tuple and 0 < len(devices) <= MAX_DEVICES and set(map(type, devices)) == {Eui64}
+
+
+def _is_image(octets: object) -> bool:
+    return type(octets) is bytes and 0 < len(octets) <= MAX_IMAGE_OCTETS
 
 
 def _read_time(text: str) -> Instant:
@@ -201,14 +212,21 @@ def octets_as(type_: type) -> Leaf:
 
 EUI: Final = Leaf("EUI-64 as xx-xx-xx-xx-xx-xx-xx-xx", read_eui64, str)
 EUIS: Final = Leaf("EUI-64s separated by commas", _read_euis, _write_euis)
-SOME_EUIS: Final = Leaf(f"at most {MAX_DEVICES} EUI-64s separated by commas", _read_some_euis, _write_euis)
+SOME_EUIS: Final = Leaf(
+    f"at most {MAX_DEVICES} EUI-64s separated by commas",
+    _read_some_euis,
+    _write_euis,
+    certain=_are_some_euis,
+)
 REQUEST_ID: Final = Leaf("originator:target:counter", RequestId.parse, str)
 VERSION: Final = Leaf("1 to 8 hex digits", FirmwareVersion.parse, str)
 TIME: Final = Leaf("a dateTime with time zone", _read_time, _write_time)
 EXECUTION_TIME: Final = Leaf("a dateTime of a whole second", _read_whole_second, _write_whole_second)
 DATE: Final = Leaf("a date", _read_date, str)
 BASE64: Final = Leaf("base64", read_base64, write_base64)
-IMAGE: Final = Leaf(f"base64 of at most {MAX_IMAGE_OCTETS} octets", _read_image, write_base64)
+IMAGE: Final = Leaf(
+    f"base64 of at most {MAX_IMAGE_OCTETS} octets", _read_image, write_base64, certain=_is_image
+)
 HASH: Final = Leaf("64 hex digits", ImageHash.parse, lambda value: str(value).upper())
 ALERT_CODE: Final = Leaf("4 hex digits", _read_code, "{:04X}".format)
 TEXT: Final = string()

@@ -1,0 +1,641 @@
+"""The policy of a campaign: what to do now, as one pure function of the plan, the tallies and the time.
+
+Per stratum: the gate rules on what has been ordered (`gates`); a stratum that fails is held alone; the next
+wave opens when all of this one is ordered, the gate has passed and the soak time is over. A wave that is too
+small for a verdict lends itself from the next: no more Devices are ordered of that than a verdict wants.
+
+Then orders, within what windows, rate and caps leave: first what is owed (give-ups, reads, activations,
+later attempts), then new ones, stratum by stratum in turn. What cannot be ordered now is put off, so that
+nothing waits behind it.
+
+Jitter keeps all from going out as a window opens: new orders of a stratum begin in each region and on each
+model of hub at a moment of their own, and what waited for the window comes back Device by Device.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from lamplighter.campaign import gates, rates, windows
+from lamplighter.campaign.next import Action, Due, Order, next_action, next_step
+from lamplighter.campaign.state import FINAL, FIRST_STEP, FLYING, Progress, Stage
+from lamplighter.campaign.status import Act, CampaignStatus
+from lamplighter.kit import Instant
+from lamplighter.kit.instant import DAY, HOUR, MINUTE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from lamplighter.campaign.plan import Plan
+    from lamplighter.registry import Procedure
+
+DEVICES_MAX: Final = 50_000  # SRV 11.1 and 11.4, DeviceIDList: new orders of one decision
+BROOD_FIRST: Final = 50  # Devices of the first brood of a wave; each next holds twice as many
+_LATER: Final = MINUTE  # until what found no room is looked at again
+_WHILE_HELD: Final = HOUR  # until what is held is looked at again; a release of the hold looks at once
+_DEFER_MAX: Final = (
+    DAY  # a release that is withdrawn meanwhile, or a clock that is put back, is noticed by then
+)
+
+_MAYBE: Final = frozenset(
+    {Stage.SILENT_BEFORE_HUB, Stage.SILENT_AT_HUB, Stage.SILENT_ON_DEVICE, Stage.SILENT_IN_ACTIVATION}
+)
+LOADING: Final = (FLYING | _MAYBE) - {Stage.CHECKING}
+"""Stages that count against the caps: an image or an activation is on its way, or may be, for all that was
+heard. A read moves nothing."""
+
+_FAILED: Final = frozenset(
+    {
+        Stage.REFUSED,
+        Stage.HUB_FAILED,
+        Stage.TRANSFER_FAILED,
+        Stage.IMAGE_REJECTED,
+        Stage.ACTIVATION_FAILED,
+        Stage.UNCHANGED,
+        Stage.FAILED,
+    }
+)
+_SILENT: Final = frozenset(
+    {
+        Stage.SILENT_BEFORE_HUB,
+        Stage.SILENT_AT_HUB,
+        Stage.SILENT_ON_DEVICE,
+        Stage.SILENT_IN_ACTIVATION,
+        Stage.SILENT_TO_READ,
+        Stage.CHECKING,
+        Stage.LOST,
+    }
+)
+_GONE: Final = frozenset({Stage.CANCELLED, Stage.WITHDRAWN})
+
+
+class Place(NamedTuple):
+    """Where Devices wait for their first order."""
+
+    stratum: int
+    wave: int
+    region: str
+    hub_model: str
+
+
+class Cell(NamedTuple):
+    """Where ordered Devices are counted."""
+
+    id: int
+    stratum: int
+    wave: int
+    brood: int
+    region: str
+    hub_model: str
+
+
+class Count(NamedTuple):
+    """One row of the tallies."""
+
+    cell: Cell
+    stage: Stage
+    again: bool
+    """Of a later attempt: the Device has failed before."""
+    devices: int
+
+
+class Busy(NamedTuple):
+    """What other campaigns have on their way."""
+
+    region: str
+    hub_model: str
+    devices: int
+
+
+class Ready(NamedTuple):
+    """One update that waits for us."""
+
+    id: int
+    cell: Cell
+    progress: Progress
+    since: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Stratum:
+    """Devices that are judged together."""
+
+    id: int
+    name: str
+    wave: int
+    """The open wave, from 0."""
+    settled_at: Instant | None = None
+    """Since when the open wave has been good enough for the next; the soak time counts from it."""
+    held: str | None = None
+    """Why it is held; None: it is not."""
+    pardoned: int = 0
+    """Failures that an operator has looked at and let pass: when a hold was released, all there were."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All that a decision looks at."""
+
+    status: CampaignStatus
+    procedure: Procedure
+    started_at: Instant
+    strata: Sequence[Stratum]
+    counts: Sequence[Count]
+    waiting: Mapping[Place, int]
+    """Devices of which no order was made yet, in the pools that are not drained: at most so many."""
+    ordered: int
+    """Updates that this campaign has ordered, later attempts included."""
+    last_hour: int
+    """Those of them that were ordered later than an hour before now."""
+    last_day: int
+    """Requests for Devices of all kinds that all campaigns ordered in the last 24 hours."""
+    elsewhere: Sequence[Busy] = ()
+    """In flight in other campaigns."""
+    late: Mapping[Place, int] = field(default_factory=dict)
+    """Devices that joined, or whose home was busy, after the others of their pool were ordered: so many at
+    most. They are ordered too, but no wave waits for them."""
+    passed_over: int = 0
+    """Devices that could not be ordered so far, for their home is busy."""
+    withdrawn: bool = False
+    """The release is withdrawn: nothing more is ordered."""
+
+
+class Make(NamedTuple):
+    """New orders: so many Devices of a place, at most."""
+
+    place: Place
+    brood: int
+    devices: int
+
+
+class Again(NamedTuple):
+    """One more order for each of these, of one kind and step."""
+
+    kind: Order
+    step: int
+    updates: tuple[int, ...]
+
+
+class Hold(NamedTuple):
+    """A stratum that is held from now on."""
+
+    stratum: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is to be done, all of it in one transaction."""
+
+    makes: tuple[Make, ...] = ()
+    """First orders, all in one batch of step `FIRST_STEP`."""
+    again: tuple[Again, ...] = ()
+    """Later orders, a batch each."""
+    give_up: tuple[int, ...] = ()
+    """Updates that failed for good: evidence GIVEN_UP, with the cause that they have."""
+    write_off: tuple[int, ...] = ()
+    """Updates of which nothing is heard any more: evidence LOST."""
+    cancel: tuple[int, ...] = ()
+    """Updates that are not tried again: evidence CANCELLED."""
+    defer: Mapping[int, Instant] = field(default_factory=dict)
+    """Updates to look at later."""
+    recall: bool = False
+    """Take back update requests that were never attempted: evidence RECALLED."""
+    holds: tuple[Hold, ...] = ()
+    settles: tuple[int, ...] = ()
+    """Strata whose open wave is good enough from now on: the soak time begins."""
+    unsettles: tuple[int, ...] = ()
+    """Strata whose wave no longer is."""
+    opens: tuple[tuple[int, int], ...] = ()
+    """(stratum, wave) that open now."""
+    pardons: tuple[tuple[int, int], ...] = ()
+    """(stratum, failures): no more than so many of those that were pardoned still stand."""
+    act: Act | None = None
+    """What the campaign comes to: FINISH or SETTLE."""
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to do."""
+        return self != _NOTHING
+
+
+_NOTHING: Final = Decision()
+
+
+def decide(plan: Plan, view: View, ready: Sequence[Ready], now: Instant) -> Decision:
+    """What to do now. `ready` holds the updates that wait for us, the longest waiting first, not all."""
+    flying = sum(count.devices for count in view.counts if count.stage in FLYING)
+    over = view.withdrawn or now >= view.started_at + plan.lasts
+    match view.status:
+        case CampaignStatus.RUNNING if not over:
+            return _run(plan, view, ready, now, flying)
+        case CampaignStatus.RUNNING:
+            return _wind_up(view, ready, flying, Act.FINISH)
+        case CampaignStatus.ABORTING:
+            return _wind_up(view, ready, flying, Act.SETTLE)
+        case CampaignStatus.PAUSED:
+            return Decision(recall=True)
+        case _:
+            return _NOTHING
+
+
+def judge(plan: Plan, view: View) -> dict[int, gates.Judgement]:
+    """What the gate says of each stratum, with the numbers behind it."""
+    broods = _broods(view)
+    return {
+        stratum.id: gates.verdict(plan.gate, _pardon(broods[stratum.id], stratum.pardoned))
+        for stratum in view.strata
+    }
+
+
+def _broods(view: View) -> dict[int, dict[tuple[int, int], gates.Outcomes]]:
+    """The outcomes of each stratum, by wave and brood."""
+    broods: dict[int, dict[tuple[int, int], gates.Outcomes]] = defaultdict(dict)
+    for count in view.counts:
+        of = broods[count.cell.stratum]
+        key = count.cell.wave, count.cell.brood
+        of[key] = of.get(key, gates.Outcomes()) + _outcome(count)
+    return broods
+
+
+def _pardon(broods: Mapping[tuple[int, int], gates.Outcomes], pardoned: int) -> list[gates.Outcomes]:
+    """The outcomes in the order of the orders, without the failures that count no more."""
+    left = pardoned
+    judged = []
+    for _, brood in sorted(broods.items()):
+        silent = min(left, brood.silent)
+        failed = min(left - silent, brood.failed)
+        left -= silent + failed
+        judged.append(
+            gates.Outcomes(brood.proven, brood.failed - failed, brood.silent - silent, brood.in_flight)
+        )
+    return judged
+
+
+def _outcome(count: Count) -> gates.Outcomes:
+    """What a count is to the gate. A Device that has failed once counts as failed until it is proven."""
+    stage, devices = count.stage, count.devices
+    if stage is Stage.PROVEN:
+        return gates.Outcomes(proven=devices)
+    if stage in _GONE:
+        return gates.Outcomes()
+    if stage in _SILENT:
+        return gates.Outcomes(silent=devices)
+    if stage in _FAILED or count.again:
+        return gates.Outcomes(failed=devices)
+    return gates.Outcomes(in_flight=devices)
+
+
+def _wind_up(view: View, ready: Sequence[Ready], flying: int, act: Act) -> Decision:
+    """Nothing new; what is in flight comes to its end, and what waits for us is cancelled."""
+    left = sum(
+        count.devices for count in view.counts if count.stage not in FINAL and count.stage not in FLYING
+    )
+    return Decision(
+        cancel=tuple(item.id for item in ready),
+        recall=True,
+        # Not as the last are cancelled: a word may come just then, and bring one back into the air.
+        act=act if flying == 0 and left == 0 else None,
+    )
+
+
+def _run(plan: Plan, view: View, ready: Sequence[Ready], now: Instant, flying: int) -> Decision:
+    judgements = judge(plan, view)
+    course = _waves(plan, view, judgements, now)
+    held = {stratum.id for stratum in view.strata if stratum.held is not None}
+    held |= {hold.stratum for hold in course.holds}
+    new_holds = {hold.stratum for hold in course.holds}
+    room = _Room(plan, view, now)
+    owed = _owed(plan, view, ready, room, held, now)
+    makes = _new(view, course, room, held)
+    unfinished = sum(count.devices for count in view.counts if count.stage not in FINAL)
+    done = (
+        not unfinished
+        and not any(view.waiting.values())
+        and not any(view.late.values())
+        and not view.passed_over
+        and not held
+        and not course.opens
+        and not course.soaking
+    )
+    return Decision(
+        makes=makes,
+        again=tuple(
+            Again(kind, step, tuple(updates))
+            for (kind, step), updates in sorted(owed.again.items(), key=_order)
+        ),
+        give_up=tuple(owed.give_up),
+        write_off=tuple(owed.write_off),
+        defer=owed.defer,
+        # One request names Devices of many strata: all that is unsent is taken back; the others are ordered
+        # anew.
+        recall=any(
+            count.stage is Stage.QUEUED and count.devices and count.cell.stratum in new_holds
+            for count in view.counts
+        ),
+        holds=course.holds,
+        settles=course.settles,
+        unsettles=course.unsettles,
+        opens=course.opens,
+        pardons=course.pardons,
+        act=Act.FINISH if done and not flying else None,
+    )
+
+
+def _order(item: tuple[tuple[Order, int], object]) -> tuple[str, int]:
+    (kind, step), _ = item
+    return kind.value, step
+
+
+@dataclass(slots=True)
+class _Course:
+    """What becomes of the waves."""
+
+    holds: tuple[Hold, ...] = ()
+    settles: tuple[int, ...] = ()
+    unsettles: tuple[int, ...] = ()
+    opens: tuple[tuple[int, int], ...] = ()
+    pardons: tuple[tuple[int, int], ...] = ()
+    limits: dict[int, int] = field(default_factory=dict)
+    """How many more Devices a stratum may order; absent: as many as there are."""
+    soaking: bool = False
+    """A stratum waits only for its soak time."""
+
+
+def _waves(plan: Plan, view: View, judgements: Mapping[int, gates.Judgement], now: Instant) -> _Course:
+    course = _Course()
+    broods = _broods(view)
+    waiting: dict[tuple[int, int], int] = defaultdict(int)
+    for place, devices in view.waiting.items():
+        waiting[place.stratum, place.wave] += devices
+    flying: dict[tuple[int, int], int] = defaultdict(int)
+    known: set[tuple[int, int]] = set()
+    for count in view.counts:
+        known.add((count.cell.stratum, count.cell.wave))
+        flying[count.cell.stratum, count.cell.wave] += _outcome(count).in_flight
+    last = len(plan.waves) - 1
+    for stratum in view.strata:
+        standing = sum(brood.failures for brood in broods[stratum.id].values())
+        if standing < stratum.pardoned:
+            # Some have come right since: their pardon is not for failures that nobody has looked at.
+            course.pardons += ((stratum.id, standing),)
+        if stratum.held is not None:
+            continue
+        found = judgements[stratum.id]
+        if found.ruling is gates.Ruling.HOLD:
+            course.holds += (Hold(stratum.id, found.reason),)
+            if stratum.settled_at is not None:
+                course.unsettles += (stratum.id,)  # after a release the soak time begins anew
+            continue
+        here = stratum.id, stratum.wave
+        gated = plan.waves[stratum.wave - 1].gated if stratum.wave else False
+        if (
+            gated
+            and found.ruling is gates.Ruling.WAIT
+            and not gates.has_passed(plan.gate, _pardon(broods[stratum.id], stratum.pardoned))
+        ):
+            course.limits[stratum.id] = gates.wanting(plan.gate, found.total)
+        if stratum.wave >= last:
+            continue
+        wave = plan.waves[stratum.wave]
+        good = not waiting[here] and (found.ruling is gates.Ruling.PASS or not wave.gated or not flying[here])
+        if not good:
+            if stratum.settled_at is not None:
+                course.unsettles += (stratum.id,)
+        elif here not in known or (stratum.settled_at is not None and stratum.settled_at + wave.soak <= now):
+            course.opens += ((stratum.id, stratum.wave + 1),)
+        elif stratum.settled_at is None or now < stratum.settled_at:
+            # A clock that was put back makes the soak time begin anew: longer by that, and never shorter.
+            course.settles += (stratum.id,)
+            course.soaking = True
+        else:
+            course.soaking = True
+    return course
+
+
+class _Room:
+    """What windows, rate and caps leave; each order takes its part."""
+
+    def __init__(self, plan: Plan, view: View, now: Instant) -> None:
+        caps = plan.caps
+        self._plan = plan
+        self._now = now
+        self._end = Instant(view.started_at + plan.lasts)
+        self._next_opens: dict[windows.Kind, tuple[Instant, int] | None] = {}
+        self.updates = 0
+        self._opens = {
+            kind: windows.open_at(plan.windows, plan.blackout, now, kind)
+            for kind in (windows.Kind.UPDATE, windows.Kind.ACTIVATE, windows.Kind.READ)
+        }
+        if self._opens[windows.Kind.UPDATE]:
+            self.updates = min(DEVICES_MAX, rates.allowance(plan.rate, view.ordered, view.last_hour))
+        self._daily = _left(caps.requests_per_day, view.last_day)
+        self._estate = _left(caps.in_flight, 0)
+        self._regions: dict[str, int] = defaultdict(lambda: _left(caps.per_region, 0))
+        self._hub_models: dict[str, int] = defaultdict(lambda: _left(caps.per_hub_model, 0))
+        loading = [
+            Busy(count.cell.region, count.cell.hub_model, count.devices)
+            for count in view.counts
+            if count.stage in LOADING
+        ]
+        for region, hub_model, devices in (*loading, *view.elsewhere):
+            self._load(region, hub_model, devices)
+
+    def is_open(self, kind: windows.Kind) -> bool:
+        """Whether orders of this kind may go out now."""
+        return self._opens[kind]
+
+    def until_open(self, kind: windows.Kind, number: int) -> Instant:
+        """When an update that waits for a window is looked at again: its opening, and some of the jitter."""
+        if kind not in self._next_opens:
+            plan = self._plan
+            opens = windows.next_open(plan.windows, plan.blackout, self._now, kind)
+            self._next_opens[kind] = None if opens is None else (opens, self._spread(opens, kind))
+        if (found := self._next_opens[kind]) is None:
+            return Instant(self._now + _WHILE_HELD)
+        opens, wide = found
+        return Instant(opens + windows.jitter(f"{number} {opens}", wide))
+
+    def at_last(self, instant: int) -> Instant:
+        """No later than the campaign's end, and than what may have changed is to be noticed."""
+        return Instant(min(instant, self._end, self._now + _DEFER_MAX))
+
+    def begun(self, places: Iterable[Place]) -> set[Place]:
+        """The places whose jitter is over: where new orders may go out in this window."""
+        plan, kind = self._plan, windows.Kind.UPDATE
+        opened = None
+        if plan.jitter and self._opens[kind]:
+            opened = windows.open_since(plan.windows, plan.blackout, self._now, kind)
+        if opened is None:
+            return set(places)
+        wide = self._spread(opened, kind)
+        return {
+            place
+            for place in places
+            if self._now
+            >= opened + windows.jitter(f"{place.stratum} {place.region} {place.hub_model} {opened}", wide)
+        }
+
+    def _spread(self, opens: Instant, kind: windows.Kind) -> int:
+        """The plan's jitter, but no more than half of the time for which it is open from then."""
+        if not self._plan.jitter:
+            return 0
+        closes = windows.next_change(self._plan.windows, self._plan.blackout, opens, kind)
+        return self._plan.jitter if closes is None else min(self._plan.jitter, (closes - opens) // 2)
+
+    def left(self) -> int:
+        """How many updates there is room for at most, whichever they are."""
+        return max(0, min(self.updates, self._daily, self._estate))
+
+    def daily(self) -> bool:
+        """Take room for one request that loads no more than was loading."""
+        if self._daily < 1:
+            return False
+        self._daily -= 1
+        return True
+
+    def load(self, region: str, hub_model: str, wanted: int) -> int:
+        """Take room for updates or activations; how many there is room for."""
+        some = max(
+            0, min(wanted, self._daily, self._estate, self._regions[region], self._hub_models[hub_model])
+        )
+        self._load(region, hub_model, some)
+        self._daily -= some
+        return some
+
+    def _load(self, region: str, hub_model: str, devices: int) -> None:
+        self._estate -= devices
+        self._regions[region] -= devices
+        self._hub_models[hub_model] -= devices
+
+
+_UNBOUNDED: Final = 1 << 62
+
+
+def _left(cap: int | None, used: int) -> int:
+    return _UNBOUNDED if cap is None else cap - used
+
+
+@dataclass(slots=True)
+class _Owed:
+    again: dict[tuple[Order, int], list[int]] = field(default_factory=lambda: defaultdict(list))
+    give_up: list[int] = field(default_factory=list)
+    write_off: list[int] = field(default_factory=list)
+    defer: dict[int, Instant] = field(default_factory=dict)
+
+
+_KINDS: Final = {
+    Action.UPDATE: windows.Kind.UPDATE,
+    Action.ACTIVATE: windows.Kind.ACTIVATE,
+    Action.READ: windows.Kind.READ,
+}
+
+
+def _owed(plan: Plan, view: View, ready: Iterable[Ready], room: _Room, held: set[int], now: Instant) -> _Owed:
+    """What is due for Devices that were ordered before."""
+    owed = _Owed()
+    orders = {
+        Action.UPDATE: Order.update(view.procedure),
+        Action.ACTIVATE: Order.ACTIVATE_FIRMWARE,
+        Action.READ: Order.READ_FIRMWARE_VERSION,
+    }
+    for item in ready:
+        due = next_action(view.procedure, item.progress, plan.retries)
+        if due.action is Action.GIVE_UP:
+            owed.give_up.append(item.id)
+            continue
+        if due.action is Action.WRITE_OFF:
+            owed.write_off.append(item.id)
+            continue
+        is_held = item.cell.stratum in held
+        if is_held and due.action is Action.ACTIVATE and item.progress.stage in LOADING:
+            # It may not be activated, and must not take room from other strata until the hold is released.
+            due = Due(Action.READ, 0)
+        after = min(item.since, now) + due.after  # a `since` to come is of a clock that was put back
+        if after > now:
+            owed.defer[item.id] = room.at_last(after)
+        elif due.action is not Action.READ and is_held:
+            owed.defer[item.id] = room.at_last(now + _WHILE_HELD)
+        elif not room.is_open(kind := _KINDS[due.action]):
+            owed.defer[item.id] = room.at_last(room.until_open(kind, item.id))
+        elif not _takes(due.action, item, room):
+            owed.defer[item.id] = room.at_last(now + _LATER)
+        else:
+            owed.again[orders[due.action], next_step(item.progress, due.action)].append(item.id)
+    return owed
+
+
+def _takes(action: Action, item: Ready, room: _Room) -> bool:
+    cell = item.cell
+    if action is Action.READ:
+        return room.daily()
+    if action is Action.UPDATE and not room.updates:
+        return False
+    # What loads already has its room.
+    if not (room.daily() if item.progress.stage in LOADING else room.load(cell.region, cell.hub_model, 1)):
+        return False
+    if action is Action.UPDATE:
+        room.updates -= 1
+    return True
+
+
+def _new(view: View, course: _Course, room: _Room, held: set[int]) -> tuple[Make, ...]:
+    """First orders: strata in turn get even shares, so that a large one does not keep a small one waiting."""
+    open_waves = {stratum.id: stratum.wave for stratum in view.strata if stratum.id not in held}
+    places: dict[int, list[tuple[Place, int]]] = defaultdict(list)
+    sizes: dict[int, int] = defaultdict(int)
+    all_places = Counter(view.waiting) + Counter(view.late)
+    begun = room.begun(all_places)
+    for place, devices in sorted(all_places.items()):
+        if devices and place in begun and place.wave <= open_waves.get(place.stratum, -1):
+            places[place.stratum].append((place, devices))
+            sizes[place.stratum] += devices
+    ordered: dict[tuple[int, int], int] = defaultdict(int)
+    for count in view.counts:
+        ordered[count.cell.stratum, count.cell.wave] += count.devices
+    makes: list[Make] = []
+    shares = len(places)
+    # The smallest first: what it leaves of its share goes to the others.
+    for stratum in sorted(places, key=lambda it: (sizes[it], it)):
+        share = min(-(-room.left() // shares), course.limits.get(stratum, _UNBOUNDED))
+        shares -= 1
+        for place, devices in places[stratum]:
+            some = room.load(place.region, place.hub_model, min(devices, share))
+            room.updates -= some
+            share -= some
+            key = place.stratum, place.wave
+            while some:
+                brood, left = _brood(ordered[key])
+                part = min(some, left)
+                makes.append(Make(place, brood, part))
+                ordered[key] += part
+                some -= part
+    return tuple(makes)
+
+
+def _brood(ordered: int) -> tuple[int, int]:
+    """The brood of the next Device of a wave, and how many more it takes."""
+    brood, end = 0, BROOD_FIRST
+    while ordered >= end:
+        brood += 1
+        end += BROOD_FIRST << brood
+    return brood, end - ordered
+
+
+__all__ = [
+    "FIRST_STEP",
+    "Again",
+    "Busy",
+    "Cell",
+    "Count",
+    "Decision",
+    "Hold",
+    "Make",
+    "Place",
+    "Ready",
+    "Stratum",
+    "View",
+    "decide",
+    "judge",
+]

@@ -1,0 +1,262 @@
+"""How campaigns look on a terminal, and as facts for machines."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.text import Text
+
+from lamplighter.campaign.gates import Ruling
+from lamplighter.campaign.state import State
+from lamplighter.campaign.status import CampaignStatus
+from lamplighter.cli import output
+from lamplighter.kit.instant import to_iso
+from lamplighter.registry import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rich.console import RenderableType
+
+    from lamplighter.campaign.decide import Stratum, View
+    from lamplighter.campaign.gates import Judgement
+    from lamplighter.kit import Instant
+    from lamplighter.store.campaigns import Approval, Campaign, Event
+    from lamplighter.store.record import Difference
+    from lamplighter.store.registry import Registered
+
+_BAR: Final = 32  # cells of a bar
+_EVENTS_SHOWN: Final = 8
+_DIFFERENCES_SHOWN: Final = 20
+_STATUS: Final = {
+    CampaignStatus.DRAFT: "yellow",
+    CampaignStatus.RUNNING: "green",
+    CampaignStatus.PAUSED: "yellow",
+    CampaignStatus.ABORTING: "red",
+    CampaignStatus.ABORTED: "red",
+    CampaignStatus.FINISHED: "bold green",
+}
+_RULINGS: Final = {Ruling.PASS: "green", Ruling.HOLD: "bold red", Ruling.WAIT: "yellow"}
+ENDED: Final = frozenset({CampaignStatus.FINISHED, CampaignStatus.ABORTED})
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A campaign at one moment."""
+
+    campaign: Campaign
+    registered: Registered
+    view: View
+    judgements: Mapping[int, Judgement]
+    """By stratum."""
+    verdicts: Mapping[Verdict, int]
+    """Devices; before the start as they are now, afterwards as they were counted then."""
+    approvals: Sequence[Approval]
+    events: Sequence[Event]
+
+    @property
+    def states(self) -> Counter[State]:
+        """Devices in each state; those without an order are queued."""
+        found: Counter[State] = Counter()
+        for count in self.view.counts:
+            found[count.stage.state] += count.devices
+        if left := sum(self.view.waiting.values()):
+            found[State.QUEUED] += left
+        return found
+
+    @property
+    def total(self) -> int:
+        """Devices that are ordered, or may be."""
+        return sum(self.states.values())
+
+
+def page(seen: Seen, *, short: bool = False) -> RenderableType:
+    """Everything about one campaign; `short`: what changes from minute to minute."""
+    campaign = seen.campaign
+    parts: list[RenderableType] = [_head(seen)]
+    if seen.total:
+        parts.append(_funnel(seen))
+    if seen.view.strata:
+        parts.append(_strata(seen))
+    if not short:
+        others: dict[Verdict, int] = {v: n for v, n in seen.verdicts.items() if n}
+        others.pop(Verdict.ELIGIBLE, None)
+        if others:
+            parts.append(_left_out(others))
+        parts.append(_events(seen.events))
+    title = f"campaign {campaign.name}"
+    release = seen.registered.release
+    subtitle = f"release {seen.registered.name}, version {release.version}, SRV {release.procedure.value}"
+    return output.page(title, subtitle, *parts)
+
+
+def _head(seen: Seen) -> RenderableType:
+    campaign = seen.campaign
+    plan = campaign.plan
+    rows: list[tuple[str, str | Text]] = [
+        ("status", Text(campaign.status.value, _STATUS[campaign.status])),
+    ]
+    if campaign.status is CampaignStatus.DRAFT:
+        valid = [it.approver for it in seen.approvals if it.valid]
+        void = [it.approver for it in seen.approvals if not it.valid]
+        said = f"{len(valid)} of {plan.approvals}"
+        said += f": {', '.join(valid)}" if valid else ""
+        said += f"; void, for the plan was changed since: {', '.join(void)}" if void else ""
+        rows += [
+            ("created by", campaign.created_by),
+            ("approvals", said),
+            ("digest", campaign.digest.hex()),
+            ("Devices", f"{seen.verdicts.get(Verdict.ELIGIBLE, 0):,} eligible"),
+            ("waves", ", ".join(f"{wave.name} to {wave.share:.3g}" for wave in plan.waves)),
+        ]
+    else:
+        proven = seen.states[State.PROVEN]
+        rows += [
+            ("proven", f"{proven:,} of {seen.total:,}{_percent(proven, seen.total)}"),
+            ("started", _moment(campaign.started_at)),
+        ]
+        if campaign.ended_at is not None:
+            rows.append(("ended", _moment(campaign.ended_at)))
+    return output.pairs(rows)
+
+
+def _funnel(seen: Seen) -> RenderableType:
+    """A bar for each state that holds Devices, the earliest first."""
+    states, total = seen.states, seen.total
+    table = output.grid("state", "Devices", "", right=("Devices",))
+    for state in State:
+        if devices := states[state]:
+            wide = max(1, round(_BAR * devices / total))
+            color = "green" if state is State.PROVEN else "red" if _bad(state) else "cyan"
+            table.add_row(state.value, f"{devices:,}", Text("█" * wide, color))
+    return table
+
+
+def _bad(state: State) -> bool:
+    return state in {State.SILENT, State.LOST, State.UNCHANGED} or state.name.endswith(
+        ("FAILED", "REFUSED", "REJECTED")
+    )
+
+
+def _strata(seen: Seen) -> RenderableType:
+    """What the gate says of each stratum, and by which numbers."""
+    numbers = ("ordered", "proven", "failed", "silent", "in flight")
+    table = output.grid("stratum", "wave", *numbers, "gate", right=numbers)
+    why = output.grid("stratum", "why")
+    for stratum in seen.view.strata:
+        found = seen.judgements[stratum.id]
+        total = found.total
+        ruling = Ruling.HOLD if stratum.held is not None else found.ruling
+        table.add_row(
+            stratum.name,
+            _wave(seen, stratum),
+            *(f"{n:,}" for n in (total.ordered, total.proven, total.failed, total.silent, total.in_flight)),
+            Text(ruling.value, _RULINGS[ruling]),
+        )
+        if seen.campaign.status not in ENDED:
+            why.add_row(stratum.name, stratum.held or found.reason)
+    return output.stacked(table, *((Text(), why) if why.row_count else ()))
+
+
+def _wave(seen: Seen, stratum: Stratum) -> str:
+    waves = seen.campaign.plan.waves
+    return f"{waves[stratum.wave].name} ({stratum.wave + 1}/{len(waves)})"
+
+
+def _left_out(verdicts: Mapping[Verdict, int]) -> RenderableType:
+    table = output.grid("left out", "why", right=("left out",))
+    for verdict, devices in sorted(verdicts.items(), key=lambda it: -it[1]):
+        table.add_row(f"{devices:,}", verdict.value)
+    return table
+
+
+def _events(events: Sequence[Event]) -> RenderableType:
+    table = output.grid("when", "who", "what", "")
+    for event in events[-_EVENTS_SHOWN:]:
+        table.add_row(_moment(event.at), event.who, event.what, event.detail)
+    return table
+
+
+def lines(rows: Sequence[tuple[Campaign, str]]) -> RenderableType:
+    """Campaigns, a line each."""
+    table = output.grid("name", "status", "release", "created by", "started", "ended")
+    for campaign, release in rows:
+        table.add_row(
+            campaign.name,
+            Text(campaign.status.value, _STATUS[campaign.status]),
+            release,
+            campaign.created_by,
+            _moment(campaign.started_at),
+            _moment(campaign.ended_at),
+        )
+    return table
+
+
+def recount(differences: Sequence[Difference]) -> RenderableType:
+    """What a recount found."""
+    if not differences:
+        return Text.assemble(("✓ ", "green"), "every state and tally is what the evidence says")
+    table = output.grid("differs", "kept", "counted anew")
+    for it in differences[:_DIFFERENCES_SHOWN]:
+        table.add_row(it.what, it.kept, it.counted)
+    more = len(differences) - _DIFFERENCES_SHOWN
+    heading = Text.assemble(("✗ ", "bold red"), f"{len(differences)} differ from the evidence")
+    return output.stacked(heading, table, *([Text(f"and {more} more", "dim")] if more > 0 else []))
+
+
+def line_facts(campaign: Campaign, release: str) -> dict[str, Any]:
+    """A campaign in a list."""
+    return {
+        "name": campaign.name,
+        "status": campaign.status.value,
+        "release": release,
+        "created_by": campaign.created_by,
+        "started": None if campaign.started_at is None else to_iso(campaign.started_at),
+        "ended": None if campaign.ended_at is None else to_iso(campaign.ended_at),
+    }
+
+
+def facts(seen: Seen) -> dict[str, Any]:
+    """Everything about one campaign."""
+    waves = seen.campaign.plan.waves
+    by_stratum: dict[int, Counter[str]] = defaultdict(Counter)
+    for count in seen.view.counts:
+        by_stratum[count.cell.stratum][count.stage.state.value] += count.devices
+    return line_facts(seen.campaign, seen.registered.name) | {
+        "digest": seen.campaign.digest.hex(),
+        "version": str(seen.registered.release.version),
+        "approvals": [{"by": it.approver, "at": to_iso(it.at), "valid": it.valid} for it in seen.approvals],
+        "states": {state.value: n for state in State if (n := seen.states[state])},
+        "verdicts": {verdict.name.lower(): n for verdict, n in seen.verdicts.items() if n},
+        "strata": [
+            {
+                "name": stratum.name,
+                "wave": waves[stratum.wave].name,
+                "held": stratum.held,
+                "ruling": (found := seen.judgements[stratum.id]).ruling.value,
+                "reason": found.reason,
+                "failure_rate": found.failure_rate,
+                "failure_interval": found.failure_interval,
+                "silence_rate": found.silence_rate,
+                "harm": found.harm,
+                "harm_bound": found.harm_bound,
+                "health": found.health,
+                "health_bound": found.health_bound,
+                "states": dict(by_stratum[stratum.id]),
+            }
+            for stratum in seen.view.strata
+        ],
+        "events": [
+            {"at": to_iso(it.at), "who": it.who, "what": it.what, "detail": it.detail} for it in seen.events
+        ],
+    }
+
+
+def _percent(part: int, whole: int) -> str:
+    return f" ({part / whole:.1%})" if whole else ""
+
+
+def _moment(at: Instant | None) -> str:
+    return "" if at is None else to_iso(at)[:16].replace("T", " ")

@@ -1,0 +1,221 @@
+"""`lamplighter serve` and `lamplighter worker`: the Supplier's side, running.
+
+Every option may stand in the environment instead, as LAMPLIGHTER_ and its name in capitals.
+"""
+
+import logging
+import signal
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from cyclopts import Parameter
+
+from lamplighter.cli import output, trust
+from lamplighter.cli.arguments import Duration, Eui
+from lamplighter.cli.logs import quiet_logs
+from lamplighter.cli.output import Report
+from lamplighter.kit import DecodeError, Instant, UsageError
+from lamplighter.kit.instant import MINUTE, from_iso
+from lamplighter.protocol.smki import Role
+from lamplighter.service import keyfiles
+from lamplighter.service.gateway import Gateway, Parties, Tls
+from lamplighter.service.listener import Listener
+from lamplighter.service.receiver import RECEIVE_PATH, Receiver
+from lamplighter.service.settings import ENVIRONMENT, Settings, given
+from lamplighter.service.worker import POLL_SECONDS, Worker, rehearsal_clock, wall_clock
+from lamplighter.store import Store
+
+_TIMEOUT_SECONDS: Final = 20.0
+
+
+def _set(name: str, help_: str) -> Parameter:
+    return Parameter(env_var=f"{ENVIRONMENT}{name}", help=help_, negative="")
+
+
+DatabaseUrl = Annotated[
+    str | None, _set("DATABASE", "sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME.")
+]
+KeysDirectory = Annotated[Path | None, _set("KEYS", "Our private keys, and the certificates that we trust.")]
+Supplier = Annotated[
+    Eui | None, _set("SUPPLIER", "Who we are. Default: whose private XML signing key it is.")
+]
+Acb = Annotated[Eui | None, _set("ACB", "The Access Control Broker. Default: the only one among the keys.")]
+Dcc = Annotated[str | None, _set("DCC", "Base URL of the DCC's services, such as https://HOST/api/v1.")]
+TlsCertificate = Annotated[
+    Path | None, _set("TLS_CERTIFICATE", "Our client certificate with its chain, PEM.")
+]
+TlsKey = Annotated[Path | None, _set("TLS_KEY", "Its private key, where it is in a file of its own.")]
+TlsAuthority = Annotated[
+    Path | None, _set("TLS_AUTHORITY", "Whom to trust for the DCC's server. Default: the system's list.")
+]
+TlsInsecure = Annotated[
+    bool,
+    _set("TLS_INSECURE", "Do not ask the DCC's server who it is; for a lab."),
+    Parameter(show_default=False),
+]
+Timeout = Annotated[float, _set("TIMEOUT", "Seconds that the DCC may take for an answer.")]
+Lease = Annotated[
+    Duration, _set("LEASE", "After how long a silent process's work is taken over; the same in all of them.")
+]
+Poll = Annotated[float, _set("POLL", "Seconds between two looks for work.")]
+Speed = Annotated[float, _set("SPEED", "Rehearse: how many times as fast as the day time runs, as in a lab.")]
+Began = Annotated[
+    str | None, _set("BEGAN", "Rehearse: when time began to run so fast, such as 2026-05-01T09:00:00Z.")
+]
+Name = Annotated[str, _set("NAME", "What this process is called in the list of leases. Default: the host.")]
+
+
+def serve(
+    *,
+    database: DatabaseUrl = None,
+    keys: KeysDirectory = None,
+    dcc: Dcc = None,
+    supplier: Supplier = None,
+    acb: Acb = None,
+    host: Annotated[str, _set("HOST", "Where to listen for the DCC's messages.")] = "127.0.0.1",
+    port: Annotated[int, _set("PORT", "Likewise; 0: any free port.")] = 0,
+    tls_certificate: TlsCertificate = None,
+    tls_key: TlsKey = None,
+    tls_authority: TlsAuthority = None,
+    tls_insecure: TlsInsecure = False,
+    timeout: Timeout = _TIMEOUT_SECONDS,
+    lease: Lease = MINUTE,
+    poll: Poll = POLL_SECONDS,
+    speed: Speed = 1.0,
+    began: Began = None,
+    name: Name = "",
+) -> Report:
+    """Run everything in one process: take the DCC's messages, decide, send. Until SIGINT or SIGTERM.
+
+    Prints the URL of the Receive Response service, to which the DCC is to post.
+    """
+    settings = Settings(
+        database, keys, supplier, acb, dcc,
+        Tls(tls_certificate, tls_key, tls_authority, not tls_insecure), timeout, lease, poll,
+    )  # fmt: skip
+    with ExitStack() as stack:
+        clock = _clock(speed, began)
+        parties, store, at_work = _start(settings, clock, name, stack)
+        receiver = Receiver(parties, store, clock, at_work.wake)
+        try:
+            listener = Listener(receiver.application(), host, port)
+        except OSError as cause:
+            raise UsageError(f"cannot listen on {host}:{port}: {cause.strerror or cause}") from cause
+        running = stack.pop_all()
+
+    def run() -> None:
+        with running, listener:
+            _until_told(at_work)
+
+    facts = _facts(parties, settings) | {"receiver": listener.url + RECEIVE_PATH}
+    rows = [("receiver", str(facts["receiver"])), *_rows(parties, settings)]
+    return Report(facts, output.page("serve", "Ctrl-C ends it", output.pairs(rows)), then=run)
+
+
+def worker(
+    *,
+    database: DatabaseUrl = None,
+    keys: KeysDirectory = None,
+    dcc: Dcc = None,
+    supplier: Supplier = None,
+    acb: Acb = None,
+    tls_certificate: TlsCertificate = None,
+    tls_key: TlsKey = None,
+    tls_authority: TlsAuthority = None,
+    tls_insecure: TlsInsecure = False,
+    timeout: Timeout = _TIMEOUT_SECONDS,
+    lease: Lease = MINUTE,
+    poll: Poll = POLL_SECONDS,
+    speed: Speed = 1.0,
+    began: Began = None,
+    name: Name = "",
+) -> Report:
+    """Decide and send, beside other workers on the same PostgreSQL database. Until SIGINT or SIGTERM.
+
+    It takes over the work of a worker that has died once that one's lease is over. Any number may run.
+    """
+    settings = Settings(
+        database, keys, supplier, acb, dcc,
+        Tls(tls_certificate, tls_key, tls_authority, not tls_insecure), timeout, lease, poll,
+    )  # fmt: skip
+    with ExitStack() as stack:
+        parties, _, at_work = _start(settings, _clock(speed, began), name, stack)
+        running = stack.pop_all()
+
+    def run() -> None:
+        with running:
+            _until_told(at_work)
+
+    view = output.page("worker", "Ctrl-C ends it", output.pairs(_rows(parties, settings)))
+    return Report(_facts(parties, settings), view, then=run)
+
+
+def _clock(speed: float, began: str | None) -> Callable[[], Instant]:
+    if began is None:
+        if speed != 1:
+            raise UsageError("--speed needs --began: since when time has run so fast")
+        return wall_clock
+    try:
+        return rehearsal_clock(from_iso(began), speed)
+    except DecodeError as cause:
+        raise UsageError(f"--began takes an instant: {cause}") from cause
+
+
+def _start(
+    settings: Settings, clock: Callable[[], Instant], name: str, stack: ExitStack
+) -> tuple[Parties, Store, Worker]:
+    """All that both commands need, closed when the stack is."""
+    settings.check().require("database", "keys", "dcc")
+    quiet_logs(logging.WARNING)
+    parties = _parties(settings)
+    gateway = Gateway.open(parties, given(settings.dcc), clock, timeout=settings.timeout, tls=settings.tls)
+    stack.callback(gateway.close)
+    store = Store.open(given(settings.database))
+    stack.callback(store.close)
+    at_work = Worker(store, gateway, clock, name, lease=settings.lease, poll=settings.poll)
+    return parties, store, at_work
+
+
+def _parties(settings: Settings) -> Parties:
+    ring = keyfiles.load(given(settings.keys))
+    own = sorted(
+        {it.holder for it in ring if it.role == Role.XML_SIGNING and ring.private_key(it) is not None}
+    )
+    supplier = settings.supplier
+    if supplier is None:
+        if len(own) != 1:
+            found = ", ".join(map(str, own)) or "none"
+            raise UsageError(
+                f"missing: --supplier or {ENVIRONMENT}SUPPLIER: the key directory does not say who we are "
+                f"(holders of private XML signing keys: {found})"
+            )
+        supplier = own[0]
+    broker = trust.broker(ring, settings.acb)
+    if broker is None:
+        raise UsageError(
+            f"missing: --acb or {ENVIRONMENT}ACB: the key directory holds no certificate of an "
+            "Access Control Broker"
+        )
+    return Parties(supplier, broker, ring)
+
+
+def _until_told(at_work: Worker) -> None:
+    """Work until SIGINT or SIGTERM, and end in good order."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: at_work.stop())
+    at_work.run()
+
+
+def _facts(parties: Parties, settings: Settings) -> dict[str, Any]:
+    return {
+        "supplier": str(parties.supplier),
+        "acb": str(parties.broker),
+        "dcc": settings.dcc,
+        "keys": str(settings.keys),
+    }
+
+
+def _rows(parties: Parties, settings: Settings) -> list[tuple[str, str]]:
+    return [(key, str(value)) for key, value in _facts(parties, settings).items()]

@@ -1,0 +1,894 @@
+"""Campaigns in the database: what was asked for, who approved it, which Devices it is for, where it stands.
+
+No list of Devices is kept. A *pool* is one cohort's part in one wave: a range of the circle of buckets,
+turned by the campaign's salt. What is done here goes by cohorts, of which there are hundreds or thousands;
+only the start counts Devices, in one pass over an index.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from math import ceil
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from sqlalchemy import Integer, bindparam, case, delete, func, insert, select, text, update
+
+from lamplighter.campaign import plan as plans
+from lamplighter.campaign.decide import LOADING, Busy, Cell, Count, Place, Stratum, View
+from lamplighter.campaign.decide import judge as judge_strata
+from lamplighter.campaign.next import Order
+from lamplighter.campaign.state import Stage
+from lamplighter.campaign.status import CHART, Act, CampaignStatus
+from lamplighter.kit import FirmwareVersion, ImageHash, Instant, UsageError
+from lamplighter.kit.instant import DAY, HOUR, MINUTE
+from lamplighter.registry import BUCKETS, CplEntry, CplStatus, Procedure, Release, Verdict, judge
+from lamplighter.store import record
+from lamplighter.store import schema as s
+from lamplighter.store.registry import _cohort as cohort_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sqlalchemy import Connection, Row
+
+    from lamplighter.campaign.plan import Plan
+    from lamplighter.registry import Cohort
+    from lamplighter.store.database import Database, Fence
+
+EXACT_MAX: Final = 1_000
+"""Up to so many Devices of a stratum, a wave ends at the very Device; above, at its share of the circle."""
+UPDATES: Final = (Order.UPDATE_PPMID_FIRMWARE.value, Order.UPDATE_FIRMWARE.value)
+RECALLED: Final = "recalled"
+"""The answer of a request that was taken back before it was sent."""
+POLICY: Final = "policy"
+"""Who did it, where the plan did."""
+
+_LOOK_EVERY: Final = MINUTE  # how often verdicts are found anew, though no new cohort has come up
+_LATE_MIN, _LATE_MAX = 100, 1_000  # Devices that a pool which is swept again is taken for
+_COUNT_EXACT: Final = 10_000  # Devices of a cohort, up to which they are counted wave by wave
+_COUNT_MAX: Final = 100_000  # Devices of a cohort that came up late are counted up to here
+_BIND_MAX: Final = 500
+_UNDER_WAY: Final = (CampaignStatus.RUNNING, CampaignStatus.PAUSED, CampaignStatus.ABORTING)
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """A release, a plan, and where it stands."""
+
+    id: int
+    """In the database."""
+    name: str
+    """Unique."""
+    release: int
+    """Id of the release."""
+    plan: Plan
+    """What was asked for."""
+    digest: bytes
+    """SHA-256 of image hash and plan: what an approval binds to."""
+    salt: int
+    """How far the circle of buckets is turned, 0..2^20-1."""
+    status: CampaignStatus
+    """Where it stands."""
+    created_by: str
+    """Who must not approve it."""
+    created_at: Instant
+    """When."""
+    started_at: Instant | None
+    """When the first order could be made; None: it was not started."""
+    ended_at: Instant | None
+    """When it came to its end."""
+
+
+class Approval(NamedTuple):
+    """Somebody's word for a campaign."""
+
+    approver: str
+    """Who."""
+    at: Instant
+    """When."""
+    valid: bool
+    """Whether it is for what the campaign is now; else the plan was changed since, and it is void."""
+
+
+class Event(NamedTuple):
+    """Something that was done to a campaign."""
+
+    at: Instant
+    """When."""
+    who: str
+    """A person, or `POLICY`."""
+    what: str
+    """A word: "create", "approve", "start", "hold", ..."""
+    detail: str
+    """The rest."""
+
+
+class Pool(NamedTuple):
+    """One cohort's part in one wave, where its Devices may be ordered."""
+
+    cohort: int
+    place: Place
+    first: int
+    """First rotated bucket."""
+    last: int
+    """First rotated bucket that is not in it any more."""
+    devices: int
+    """In it when last counted."""
+    waiting: int
+    """Those of them that the first pass has not come to."""
+    position: int | None
+    """Rotated buckets below are gone through; None: all are."""
+    passed: int
+    """Devices that the latest pass left out."""
+    swept_at: Instant | None
+    """End of the latest pass; None: the first is not over."""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it is gone through for the first time."""
+        return self.swept_at is None
+
+    def due(self, now: Instant, every: int) -> bool:
+        """Whether it is to be gone through now. A clock that was put back since makes it so."""
+        return (
+            self.position is not None
+            or self.swept_at is None
+            or not self.swept_at <= now < self.swept_at + every
+        )
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What a refresh saw last: the same need not be looked at again."""
+
+    cohort: int
+    at: Instant
+    release: tuple[object, ...]
+
+
+class Campaigns:
+    """Campaigns, in one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = Lock()
+        self._cohorts: dict[int, Cohort] = {}  # they never change
+        self._seen: dict[int, _Seen] = {}
+
+    # --- drafts and approvals
+
+    def create(self, plan: Plan, release: int, who: str, now: Instant) -> int:
+        """Write down a draft; returns its id. Raises `UsageError` for a taken name or an unknown release."""
+        with self._database.writing() as connection:
+            taken = connection.execute(select(s.campaign.c.id).where(s.campaign.c.name == plan.name)).first()
+            if taken is not None:
+                raise UsageError(f"there is a campaign {plan.name!r} already: give this one another name")
+            values = {
+                "name": plan.name,
+                "release": release,
+                "plan": plans.encode(plan),
+                "digest": _digest(connection, release, plan),
+                "salt": _salt(plan.name),
+                "status": CampaignStatus.DRAFT.value,
+                "created_by": who,
+                "created_at": now,
+            }
+            campaign = int(
+                connection.execute(insert(s.campaign).values(values).returning(s.campaign.c.id)).scalar_one()
+            )
+            note(connection, campaign, now, who, "create")
+            return campaign
+
+    def revise(self, campaign: int, plan: Plan, who: str, now: Instant) -> None:
+        """Change the plan of a draft: approvals of another one are void from then on.
+
+        The creator is whoever wrote the plan last. Raises `UsageError` where it is no draft any more.
+        """
+        with self._database.writing() as connection:
+            row = _row(connection, campaign, lock=True)
+            if row.status != CampaignStatus.DRAFT.value:
+                raise UsageError(
+                    f"campaign {row.name!r} is {row.status}: only the plan of a draft can change"
+                )
+            if plan.name != row.name:
+                raise UsageError(f"the plan is of {plan.name!r}, and the campaign is {row.name!r}")
+            connection.execute(
+                update(s.campaign)
+                .where(s.campaign.c.id == campaign)
+                .values(
+                    plan=plans.encode(plan), digest=_digest(connection, row.release, plan), created_by=who
+                )
+            )
+            note(connection, campaign, now, who, "revise")
+
+    def approve(self, campaign: int, who: str, digest: bytes, now: Instant) -> None:
+        """Give one's word for what has this digest; raises `UsageError` for the creator, or another one."""
+        with self._database.writing() as connection:
+            row = _row(connection, campaign, lock=True)
+            if row.status != CampaignStatus.DRAFT.value:
+                raise UsageError(f"campaign {row.name!r} is {row.status}: only a draft can be approved")
+            if who == row.created_by:
+                raise UsageError(f"{who} wrote campaign {row.name!r}: somebody else must approve it")
+            if digest != row.digest:
+                raise UsageError(
+                    f"campaign {row.name!r} has the digest {row.digest.hex()}, not {digest.hex()}: "
+                    "it was changed, read it again"
+                )
+            new = self._database.insert(s.approval).values(
+                campaign=campaign, approver=who, digest=digest, at=now
+            )
+            connection.execute(
+                new.on_conflict_do_update(
+                    index_elements=["campaign", "approver"],
+                    set_={"digest": new.excluded.digest, "at": new.excluded.at},
+                )
+            )
+            note(connection, campaign, now, who, "approve", digest.hex())
+
+    def approvals(self, campaign: int) -> list[Approval]:
+        """Who has approved it, the earliest first, and whether that still holds."""
+        with self._database.reading() as connection:
+            return _approvals(connection, _row(connection, campaign))
+
+    # --- looking
+
+    def find(self, key: int | str) -> Campaign:
+        """One campaign, by id or name; raises `UsageError` where there is none."""
+        with self._database.reading() as connection:
+            return _campaign(_row(connection, key))
+
+    def under_way(self) -> list[Campaign]:
+        """Those that a reconciler has to look after."""
+        return self.list(*_UNDER_WAY)
+
+    def events(self, campaign: int) -> list[Event]:
+        """What was done to it, the earliest first."""
+        query = select(s.event).where(s.event.c.campaign == campaign).order_by(s.event.c.id)
+        with self._database.reading() as connection:
+            return [
+                Event(Instant(row.at), row.who, row.what, row.detail) for row in connection.execute(query)
+            ]
+
+    def verdicts(self, campaign: int) -> dict[Verdict, int]:
+        """How many Devices each verdict is on, as counted when the campaign started or they came up."""
+        query = (
+            select(s.pool.c.verdict, func.sum(s.pool.c.devices))
+            .where(s.pool.c.campaign == campaign)
+            .group_by(s.pool.c.verdict)
+        )
+        with self._database.reading() as connection:
+            return {Verdict[verdict]: int(devices) for verdict, devices in connection.execute(query)}
+
+    def pools(self, campaign: int) -> list[Pool]:
+        """The pools that Devices are ordered from."""
+        with self._database.reading() as connection:
+            return pools(connection, campaign)
+
+    # --- what is done to it
+
+    def act(self, campaign: int, act: Act, who: str, now: Instant, detail: str = "") -> CampaignStatus:
+        """Do this to a campaign; returns where it stands then.
+
+        START finds out which Devices it is for. PAUSE and ABORT take back what was not sent. Raises
+        `UsageError` where the approvals do not suffice, and `IllegalTransitionError` where `status.CHART` has
+        no such arrow.
+        """
+        if act is Act.START:
+            return self._start(campaign, who, now, detail)
+        with self._database.writing() as connection:
+            row = _row(connection, campaign, lock=True)
+            new = change(connection, campaign, CampaignStatus(row.status), act, who, now, detail)
+            record.fresh(self._database, connection)
+            if act in {Act.PAUSE, Act.ABORT}:
+                recall(connection, campaign, now)
+                record.append(self._database, connection, now)
+            if act in {Act.ABORT, Act.RESUME}:
+                # What was put off is looked at now: to be cancelled, or to go on.
+                _wake(connection, campaign, now)
+            return new
+
+    def release_hold(self, campaign: int, stratum: str, who: str, now: Instant, detail: str = "") -> None:
+        """Let a held stratum go on, what failed so far pardoned; raises `UsageError` where it is not held."""
+        found = self.find(campaign)
+        view = self.view(found, now)
+        strata = [replace(it, pardoned=0) for it in view.strata]
+        judged = judge_strata(found.plan, replace(view, strata=strata))
+        pardoned = next((judged[it.id].total.failures for it in strata if it.name == stratum), 0)
+        with self._database.writing() as connection:
+            _row(connection, campaign, lock=True)
+            record.fresh(self._database, connection)
+            released = connection.execute(
+                update(s.stratum)
+                .where(
+                    s.stratum.c.campaign == campaign,
+                    s.stratum.c.name == stratum,
+                    s.stratum.c.held_at.is_not(None),
+                )
+                .values(held_at=None, held_because=None, pardoned=pardoned)
+            )
+            if not released.rowcount:
+                raise UsageError(f"campaign {found.name!r} holds no stratum {stratum!r}")
+            note(
+                connection, campaign, now, who, "release hold", f"{stratum}: {detail}" if detail else stratum
+            )
+            _wake(connection, campaign, now)
+
+    # --- which Devices
+
+    def _start(self, key: int, who: str, now: Instant, detail: str) -> CampaignStatus:
+        campaign = self.find(key)
+        CHART.fire(campaign.status, Act.START)
+        with self._database.reading() as connection:
+            counts = _count_devices(connection)
+            found = self._judge(connection, campaign)
+            strata: dict[str, list[int]] = defaultdict(list)
+            for cohort, verdict in found.items():
+                if verdict is Verdict.ELIGIBLE:
+                    strata[campaign.plan.stratum_of(self._cohorts[cohort])].append(cohort)
+            bounds = {
+                name: _bounds(
+                    campaign.plan,
+                    sum(counts.get(cohort, 0) for cohort in cohorts),
+                    _Nearest(connection, cohorts, campaign.salt),
+                )
+                for name, cohorts in strata.items()
+            }
+        with self._database.writing() as connection:
+            row = _row(connection, key, lock=True)
+            if row.digest != campaign.digest:
+                raise UsageError(f"campaign {row.name!r} was changed at this moment: read it again")
+            valid = [it.approver for it in _approvals(connection, row) if it.valid]
+            if len(valid) < campaign.plan.approvals:
+                raise UsageError(
+                    f"campaign {row.name!r} needs {campaign.plan.approvals} approvals of what it is now, "
+                    f"and has {len(valid)}{': ' + ', '.join(valid) if valid else ''}"
+                )
+            new = change(connection, key, CampaignStatus(row.status), Act.START, who, now, detail)
+            ids = {name: _stratum(connection, key, name, now) for name in sorted(strata)}
+            rows = []
+            for cohort, verdict in found.items():
+                devices = counts.get(cohort, 0)
+                if verdict is Verdict.ELIGIBLE:
+                    name = campaign.plan.stratum_of(self._cohorts[cohort])
+                    rows += _pool_rows(
+                        connection,
+                        key,
+                        campaign.salt,
+                        cohort,
+                        ids[name],
+                        bounds[name],
+                        devices,
+                        swept_at=None if devices else now,
+                    )
+                else:
+                    rows.append(_closed(key, cohort, verdict, devices))
+            if rows:
+                connection.execute(insert(s.pool), rows)
+        return new
+
+    def refresh(self, fence: Fence | None, campaign: Campaign, now: Instant) -> bool:
+        """Judge cohorts that came up since, and now and then all anew; whether anything changed.
+
+        Costs a look at the highest id of a cohort, where there is no new one.
+        """
+        with self._database.reading() as connection:
+            newest = connection.execute(select(func.max(s.cohort.c.id))).scalar() or 0
+            withdrawn = tuple(
+                connection.execute(
+                    select(s.release.c.withdrawn_at).where(s.release.c.id == campaign.release)
+                ).one()
+            )
+            seen = self._seen.get(campaign.id)
+            if (
+                seen is not None
+                and seen.cohort == newest
+                and seen.release == withdrawn
+                and seen.at <= now < seen.at + _LOOK_EVERY
+            ):
+                return False
+            found = self._judge(connection, campaign)
+            known = {
+                cohort: Verdict[verdict]
+                for cohort, verdict in connection.execute(
+                    select(s.pool.c.cohort, s.pool.c.verdict).where(s.pool.c.campaign == campaign.id)
+                )
+            }
+        changed = {cohort: verdict for cohort, verdict in found.items() if known.get(cohort) is not verdict}
+        if changed:
+            with self._database.writing(fence) as connection:
+                for cohort, verdict in sorted(changed.items()):
+                    self._change(connection, campaign, cohort, verdict, now)
+        self._seen[campaign.id] = _Seen(newest, now, withdrawn)
+        return bool(changed)
+
+    def _change(
+        self, connection: Connection, campaign: Campaign, cohort: int, verdict: Verdict, now: Instant
+    ) -> None:
+        """Give a cohort pools that fit its verdict, in place of those that it has."""
+        here = (s.pool.c.campaign == campaign.id, s.pool.c.cohort == cohort)
+        had = connection.execute(delete(s.pool).where(*here)).rowcount
+        some = select(s.device.c.eui).where(s.device.c.cohort == cohort).limit(_COUNT_MAX).subquery()
+        devices = connection.execute(select(func.count()).select_from(some)).scalar_one()
+        if verdict is not Verdict.ELIGIBLE:
+            connection.execute(insert(s.pool), [_closed(campaign.id, cohort, verdict, devices)])
+            return
+        name = campaign.plan.stratum_of(self._cohorts[cohort])
+        stratum = connection.execute(
+            select(s.stratum.c.id).where(s.stratum.c.campaign == campaign.id, s.stratum.c.name == name)
+        ).scalar()
+        bounds: list[int] | None = None
+        swept_at: Instant | None = None
+        if stratum is not None:
+            bounds = _bounds_of(connection, stratum, len(campaign.plan.waves))
+            # Due at once; but its waves go on without it: who comes late is ordered, and holds up nobody.
+            swept_at = Instant(now - campaign.plan.sweep_every)
+        else:
+            stratum = _stratum(connection, campaign.id, name, now)
+        if bounds is None:
+            bounds = _bounds(campaign.plan, devices, _Nearest(connection, [cohort], campaign.salt))
+        if not devices and not had:
+            swept_at = now
+        rows = _pool_rows(
+            connection,
+            campaign.id,
+            campaign.salt,
+            cohort,
+            stratum,
+            bounds,
+            devices,
+            swept_at=swept_at,
+        )
+        connection.execute(insert(s.pool), rows)
+
+    def _judge(self, connection: Connection, campaign: Campaign) -> dict[int, Verdict]:
+        """The verdict on each cohort that the campaign is meant for."""
+        release = _release(connection, campaign.release)
+        cpl = {
+            (row.manufacturer, row.model, row.hardware): CplEntry(
+                row.manufacturer,
+                row.model,
+                row.hardware,
+                row.version,
+                ImageHash(row.hash),
+                CplStatus(row.status),
+            )
+            for row in connection.execute(select(s.cpl_entry).where(s.cpl_entry.c.version == release.version))
+        }
+        with self._lock:
+            last = max(self._cohorts, default=0)
+            for row in connection.execute(select(s.cohort).where(s.cohort.c.id > last)):
+                self._cohorts[row.id] = cohort_of(row)
+            known = list(self._cohorts.items())
+        plan = campaign.plan
+        return {
+            number: judge(
+                it,
+                release,
+                cpl.get((it.manufacturer, it.model, it.hardware)),
+                allow_downgrade=plan.allow_downgrade,
+            )
+            for number, it in known
+            if plan.target.matches(it)
+        }
+
+    # --- what a decision looks at
+
+    def view(self, campaign: Campaign, now: Instant) -> View:
+        """All that a decision looks at, at one moment; what it costs does not grow with the Devices."""
+        with self._database.reading() as connection:
+            row = connection.execute(
+                select(
+                    s.campaign.c.status,
+                    s.campaign.c.started_at,
+                    s.release.c.procedure,
+                    s.release.c.withdrawn_at,
+                )
+                .join(s.release, s.release.c.id == s.campaign.c.release)
+                .where(s.campaign.c.id == campaign.id)
+            ).one()
+            strata = strata_of(connection, campaign.id)
+            ordered, last_hour = connection.execute(
+                _ORDERED, {"campaign": campaign.id, "since": now - HOUR}
+            ).one()
+            last_day = connection.execute(_LAST_DAY, {"since": now - DAY}).scalar_one()
+            counts = [
+                Count(Cell(*cell), Stage(stage), bool(again), devices)
+                for *cell, stage, again, devices in connection.execute(_COUNTS, {"campaign": campaign.id})
+            ]
+            elsewhere = [Busy(*it) for it in connection.execute(_ELSEWHERE, {"campaign": campaign.id})]
+            some = pools(connection, campaign.id)
+        waves = {it.id: it.wave for it in strata}
+        waiting: dict[Place, int] = defaultdict(int)
+        late: dict[Place, int] = defaultdict(int)
+        passed = 0
+        for pool in some:
+            if pool.is_first:
+                waiting[pool.place] += max(1, pool.waiting)  # only going through it says that there is none
+            elif pool.place.wave <= waves[pool.place.stratum]:
+                passed += pool.passed
+                if pool.due(now, campaign.plan.sweep_every):
+                    late[pool.place] += min(max(pool.waiting, pool.passed, _LATE_MIN), _LATE_MAX)
+        return View(
+            status=CampaignStatus(row.status),
+            procedure=Procedure(row.procedure),
+            started_at=Instant(row.started_at or now),
+            strata=strata,
+            counts=counts,
+            waiting=dict(waiting),
+            ordered=ordered,
+            last_hour=last_hour,
+            last_day=last_day,
+            elsewhere=elsewhere,
+            late=dict(late),
+            passed_over=passed,
+            withdrawn=row.withdrawn_at is not None,
+        )
+
+    def list(self, *statuses: CampaignStatus) -> list[Campaign]:
+        """All campaigns, the oldest first; or those that stand so."""
+        query = select(s.campaign).order_by(s.campaign.c.id)
+        if statuses:
+            query = query.where(s.campaign.c.status.in_([status.value for status in statuses]))
+        with self._database.reading() as connection:
+            return [_campaign(row) for row in connection.execute(query)]
+
+
+# --- shared with `orders`
+
+
+def note(connection: Connection, campaign: int, at: Instant, who: str, what: str, detail: str = "") -> None:
+    """Append to what was done to a campaign."""
+    connection.execute(insert(s.event).values(campaign=campaign, at=at, who=who, what=what, detail=detail))
+
+
+def change(
+    connection: Connection,
+    campaign: int,
+    status: CampaignStatus,
+    act: Act,
+    who: str,
+    now: Instant,
+    detail: str = "",
+) -> CampaignStatus:
+    """Follow an arrow of `status.CHART` from where the campaign was seen to stand, if it still does."""
+    new = CHART.fire(status, act)
+    values: dict[str, Any] = {"status": new.value}
+    if act is Act.START:
+        values["started_at"] = now
+    if new in {CampaignStatus.ABORTED, CampaignStatus.FINISHED}:
+        values["ended_at"] = now
+    done = connection.execute(
+        update(s.campaign)
+        .where(s.campaign.c.id == campaign, s.campaign.c.status == status.value)
+        .values(values)
+    )
+    if not done.rowcount:
+        raise UsageError(f"campaign {campaign} is no longer {status.value}: look at it again")
+    note(connection, campaign, now, who, act.value, detail)
+    return new
+
+
+def recall(connection: Connection, campaign: int, now: Instant) -> int:
+    """Take back the update requests of a campaign that were never attempted; how many.
+
+    The evidence goes into `record.FRESH`; the caller has called `record.fresh`, and appends.
+    """
+    batches = select(s.batch.c.id).where(
+        s.batch.c.campaign == campaign, s.batch.c.kind.in_(UPDATES), s.batch.c.due_at.is_not(None)
+    )
+    unsent = (
+        s.request.c.batch.in_(batches),
+        s.request.c.attempted_at.is_(None),
+        s.request.c.answered_at.is_(None),
+    )
+    # In the order of the counters, as the outbox notes its attempts: so that neither waits for the other.
+    mine = select(s.request.c.counter).where(*unsent).order_by(s.request.c.counter).with_for_update()
+    connection.execute(mine).all()
+    taken = (
+        connection.execute(
+            update(s.request)
+            .where(*unsent)
+            .values(answered_at=now, response_code=RECALLED)
+            .returning(s.request.c.batch)
+        )
+        .scalars()
+        .all()
+    )
+    for batch in sorted(set(taken)):
+        connection.execute(_TAKE_BACK, {"batch": batch, "now": now})
+        connection.execute(update(s.batch).where(s.batch.c.id == batch).values(due_at=None))
+    return len(taken)
+
+
+def pools(connection: Connection, campaign: int) -> list[Pool]:
+    """The pools of a campaign that Devices are ordered from."""
+    return [
+        Pool(cohort, Place(stratum, wave, region, hub_model), *rest)
+        for cohort, stratum, wave, region, hub_model, *rest in connection.execute(
+            _POOLS, {"campaign": campaign}
+        )
+    ]
+
+
+def strata_of(connection: Connection, campaign: int) -> list[Stratum]:
+    """The strata of a campaign, by id."""
+    query = select(s.stratum).where(s.stratum.c.campaign == campaign).order_by(s.stratum.c.id)
+    return [
+        Stratum(row.id, row.name, row.wave, _instant(row.wave_settled_at), row.held_because, row.pardoned)
+        for row in connection.execute(query)
+    ]
+
+
+# --- statements
+
+_TAKE_BACK: Final = text(
+    "INSERT INTO fresh (device_update, step, fact, at, message, cause, detail)"
+    " SELECT u.id, b.step, 'RECALLED', CAST(:now AS BIGINT), 'recalled', 0, ''"
+    " FROM batch b JOIN device_update u ON u.batch = b.id WHERE b.id = :batch"
+)
+
+_COUNTS: Final = text(
+    "SELECT c.id, c.stratum, c.wave, c.brood, c.region, c.hub_model, t.stage, t.again, t.devices"
+    " FROM stratum s JOIN cell c ON c.stratum = s.id JOIN tally t ON t.cell = c.id"
+    " WHERE s.campaign = :campaign AND t.devices > 0 ORDER BY c.id, t.stage, t.again"
+)
+
+_ELSEWHERE: Final = text(
+    "SELECT c.region, c.hub_model, CAST(SUM(t.devices) AS INTEGER)"  # noqa: S608 # our own words
+    " FROM campaign k JOIN stratum s ON s.campaign = k.id JOIN cell c ON c.stratum = s.id"
+    " JOIN tally t ON t.cell = c.id"
+    f" WHERE k.id <> :campaign AND k.status IN {tuple(it.value for it in _UNDER_WAY)}"
+    f" AND t.devices > 0 AND t.stage IN {tuple(int(it) for it in sorted(LOADING))}"
+    " GROUP BY c.region, c.hub_model"
+)
+
+_POOLS: Final = text(
+    "SELECT p.cohort, p.stratum, p.wave, c.region, c.hub_model,"
+    " p.first, p.last, p.devices, p.waiting, p.position, p.passed, p.swept_at"
+    " FROM pool p JOIN cohort c ON c.id = p.cohort"
+    " WHERE p.campaign = :campaign AND p.verdict = 'ELIGIBLE' ORDER BY p.stratum, p.wave, p.cohort"
+)
+
+_ORDERED: Final = select(
+    func.coalesce(func.sum(s.batch.c.devices), 0).cast(Integer),
+    func.coalesce(
+        func.sum(case((s.batch.c.created_at > bindparam("since"), s.batch.c.devices), else_=0)), 0
+    ).cast(Integer),
+).where(s.batch.c.campaign == bindparam("campaign"), s.batch.c.kind.in_(UPDATES))
+
+_LAST_DAY: Final = select(func.coalesce(func.sum(s.batch.c.devices), 0).cast(Integer)).where(
+    s.batch.c.campaign.in_(select(s.campaign.c.id)), s.batch.c.created_at > bindparam("since")
+)
+
+
+# --- rows
+
+
+def _row(connection: Connection, key: int | str, *, lock: bool = False) -> Row[Any]:
+    column = s.campaign.c.id if isinstance(key, int) else s.campaign.c.name
+    query = select(s.campaign).where(column == key)
+    row = connection.execute(query.with_for_update(key_share=True) if lock else query).one_or_none()
+    if row is None:
+        names = connection.execute(select(s.campaign.c.name).order_by(s.campaign.c.id)).scalars().all()
+        known = f"there are {', '.join(map(repr, names))}" if names else "there is none at all"
+        raise UsageError(f"there is no campaign {key!r}; {known}")
+    return row
+
+
+def _campaign(row: Row[Any]) -> Campaign:
+    return Campaign(
+        row.id,
+        row.name,
+        row.release,
+        _decoded(row.plan),
+        row.digest,
+        row.salt,
+        CampaignStatus(row.status),
+        row.created_by,
+        Instant(row.created_at),
+        _instant(row.started_at),
+        _instant(row.ended_at),
+    )
+
+
+_decoded: Final = lru_cache(maxsize=64)(plans.decode)
+
+
+def _instant(value: int | None) -> Instant | None:
+    return None if value is None else Instant(value)
+
+
+def _approvals(connection: Connection, campaign: Row[Any]) -> list[Approval]:
+    query = (
+        select(s.approval)
+        .where(s.approval.c.campaign == campaign.id)
+        .order_by(s.approval.c.at, s.approval.c.approver)
+    )
+    return [
+        Approval(
+            row.approver,
+            Instant(row.at),
+            row.digest == campaign.digest and row.approver != campaign.created_by,
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def _digest(connection: Connection, release: int, plan: Plan) -> bytes:
+    """What an approval binds to: the image, and all of the plan."""
+    image = connection.execute(select(s.release.c.hash).where(s.release.c.id == release)).scalar()
+    if image is None:
+        raise UsageError(f"there is no release {release}")
+    return hashlib.sha256(image + plan.digest).digest()
+
+
+def _salt(name: str) -> int:
+    """How far to turn the circle: the same Devices must not be the canaries of every campaign."""
+    return int.from_bytes(hashlib.sha256(b"salt of " + name.encode()).digest()[:8], "big") % BUCKETS
+
+
+def _release(connection: Connection, number: int) -> Release:
+    """A release without its octets."""
+    columns = [column for column in s.release.c if column.name != "image"]
+    row = connection.execute(select(*columns).where(s.release.c.id == number)).one()
+    return Release(
+        Procedure(row.procedure),
+        row.manufacturer,
+        row.version,
+        ImageHash(row.hash),
+        row.minimum_hardware,
+        row.maximum_hardware,
+        b"",
+        frozenset(map(FirmwareVersion.parse, row.path.split())),
+        row.withdrawn_at is not None,
+    )
+
+
+def _stratum(connection: Connection, campaign: int, name: str, now: Instant) -> int:
+    values = {"campaign": campaign, "name": name, "wave": 0, "wave_opened_at": now}
+    return int(connection.execute(insert(s.stratum).values(values).returning(s.stratum.c.id)).scalar_one())
+
+
+def _closed(campaign: int, cohort: int, verdict: Verdict, devices: int) -> dict[str, Any]:
+    """The row of a cohort that may not have the release."""
+    return {
+        "campaign": campaign, "cohort": cohort, "wave": 0, "verdict": verdict.name, "stratum": None,
+        "first": 0, "last": BUCKETS, "devices": devices, "waiting": 0, "position": None, "passed": 0,
+        "swept_at": None,
+    }  # fmt: skip
+
+
+def _pool_rows(
+    connection: Connection,
+    campaign: int,
+    salt: int,
+    cohort: int,
+    stratum: int,
+    bounds: Sequence[int],
+    devices: int,
+    *,
+    swept_at: Instant | None,
+) -> list[dict[str, Any]]:
+    """The rows of a cohort that may have the release: one for each wave that has a part of the circle."""
+    rows = []
+    first = 0
+    for wave, last in enumerate(bounds):
+        if last > first:
+            part = last * devices // BUCKETS - first * devices // BUCKETS
+            if 0 < devices <= _COUNT_EXACT and last - first < BUCKETS:
+                part = sum(
+                    connection.execute(
+                        select(func.count()).where(
+                            s.device.c.cohort == cohort, s.device.c.bucket >= low, s.device.c.bucket < high
+                        )
+                    ).scalar_one()
+                    for low, high, _ in spans(first, last, salt)
+                )
+            row = {
+                "campaign": campaign, "cohort": cohort, "wave": wave, "verdict": Verdict.ELIGIBLE.name,
+                "stratum": stratum, "first": first, "last": last, "devices": part, "waiting": part,
+                "position": None if swept_at is not None else first, "passed": 0, "swept_at": swept_at,
+            }  # fmt: skip
+            rows.append(row)
+            first = last
+    return rows
+
+
+def _wake(connection: Connection, campaign: int, now: Instant) -> None:
+    connection.execute(
+        update(s.device_update)
+        .where(s.device_update.c.campaign == campaign, s.device_update.c.ready_at > now)
+        .values(ready_at=now)
+    )
+
+
+# --- waves
+
+
+def _count_devices(connection: Connection) -> dict[int, int]:
+    """How many Devices are in each cohort: one pass over the index of cohorts."""
+    query = select(s.device.c.cohort, func.count()).group_by(s.device.c.cohort)
+    return dict(connection.execute(query).all())
+
+
+class _Nearest:
+    """The Devices of a stratum that come first on the turned circle."""
+
+    def __init__(self, connection: Connection, cohorts: Iterable[int], salt: int) -> None:
+        self._connection = connection
+        self._cohorts = list(cohorts)
+        self._salt = salt
+        self._buckets: list[int] | None = None
+
+    def bound(self, devices: int) -> int:
+        """The rotated bucket below which so many Devices stand, 1..`EXACT_MAX`, or a few more."""
+        if self._buckets is None:
+            found: list[int] = []
+            for cohort in self._cohorts:
+                mine: list[int] = []
+                for low, high, turn in spans(0, BUCKETS, self._salt):
+                    query = (
+                        select(s.device.c.bucket)
+                        .where(
+                            s.device.c.cohort == cohort, s.device.c.bucket >= low, s.device.c.bucket < high
+                        )
+                        .order_by(s.device.c.bucket)
+                        .limit(EXACT_MAX - len(mine))
+                    )
+                    if len(mine) < EXACT_MAX:
+                        mine += [bucket + turn for bucket in self._connection.execute(query).scalars()]
+                found += mine
+            self._buckets = sorted(found)
+        if len(self._buckets) < devices:  # some have left since they were counted
+            return BUCKETS
+        return self._buckets[devices - 1] + 1
+
+
+def _bounds(plan: Plan, devices: int, nearest: _Nearest) -> list[int]:
+    """Where each wave ends on the turned circle, for a stratum of so many Devices."""
+    bounds: list[int] = []
+    for wave in plan.waves[:-1]:
+        wanted = max(ceil(wave.share * devices), min(wave.minimum, devices))
+        if not devices:
+            bound = round(wave.share * BUCKETS)
+        elif wanted >= devices:
+            bound = BUCKETS
+        elif wanted <= EXACT_MAX:
+            bound = nearest.bound(wanted)
+        else:
+            bound = ceil(max(wave.share, wave.minimum / devices) * BUCKETS)
+        bounds.append(max([bound, *bounds]))
+    return [*bounds, BUCKETS]
+
+
+def _bounds_of(connection: Connection, stratum: int, waves: int) -> list[int] | None:
+    """Where the waves of a stratum end, as its pools say; None: it has none at the moment."""
+    query = select(s.pool.c.wave, s.pool.c.last).where(s.pool.c.stratum == stratum).distinct()
+    lasts = dict(connection.execute(query).all())
+    if not lasts:
+        return None
+    bounds = []
+    last = 0
+    for wave in range(waves):
+        last = lasts.get(wave, last)
+        bounds.append(last)
+    return bounds
+
+
+def spans(first: int, last: int, salt: int) -> list[tuple[int, int, int]]:
+    """A range of rotated buckets as (low, high, turn), in its order: rotated = bucket + turn.
+
+    One range of buckets [low, high), or two where the rotation wraps in it.
+    """
+    wrap = salt % BUCKETS  # the rotated bucket of bucket 0
+    parts = []
+    if first < min(last, wrap):
+        turn = wrap - BUCKETS
+        parts.append((first - turn, min(last, wrap) - turn, turn))
+    if max(first, wrap) < last:
+        parts.append((max(first, wrap) - wrap, last - wrap, wrap))
+    return parts

@@ -1,0 +1,167 @@
+"""A database on either of two servers: transactions, fences, and the ways to move many rows at once."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from alembic.util import CommandError
+from sqlalchemy import Connection, create_engine, event, make_url, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DatabaseError
+
+from lamplighter.kit import LamplighterError, UsageError
+from lamplighter.store import schema as s
+from lamplighter.store.migration import upgrade
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from sqlalchemy import Engine, Table
+
+_BUSY_SECONDS: Final = 30.0
+_IDLE_SECONDS: Final = 30  # between two statements of a transaction
+_READS: Final = "lamplighter_reads"
+_PAGE_OCTETS: Final = 8192
+_JOURNAL_PAGES: Final = 4096  # 32 MiB: a page that changes often is copied back to the file but now and then
+_CACHE_KIBIBYTES: Final = 64 * 1024  # of a SQLite connection
+
+
+class LeaseLostError(LamplighterError):
+    """Work was done under a lease that another process has by now: nothing of it was kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """What a worker must still hold for its transaction to commit."""
+
+    name: str
+    """The lease."""
+    owner: str
+    """Who took it."""
+    number: int
+    """Which taking of it."""
+
+
+class Database:
+    """One Supplier's database. Safe to share between threads, not between processes: open it in each."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        # Readers do not wait for the writer, nor it for them.
+        self._readers = engine.execution_options(**{_READS: True})
+
+    @classmethod
+    def open(cls, url: str) -> Database:
+        """Open the database at `url` (`sqlite:///file` or `postgresql+psycopg://...`), and bring it up to date.
+
+        Raises `UsageError` where the address is none, or the database cannot be reached or migrated.
+        """
+        try:
+            address = make_url(url)
+            is_sqlite = address.get_backend_name() == "sqlite"
+            engine = create_engine(address, connect_args={"timeout": _BUSY_SECONDS} if is_sqlite else {})
+        except (ArgumentError, ImportError) as cause:
+            raise UsageError(f"this is no address of a database: {cause}") from cause
+        if is_sqlite:
+            _prepare_sqlite(engine)
+        else:
+            _prepare_postgresql(engine)
+        try:
+            upgrade(engine)
+        except (DatabaseError, CommandError) as cause:
+            engine.dispose()
+            raise UsageError(f"cannot open {engine.url}: {getattr(cause, 'orig', cause)}") from cause
+        return cls(engine)
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self.engine.dispose()
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it is SQLite; else it is PostgreSQL."""
+        return self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def writing(self, fence: Fence | None = None) -> Iterator[Connection]:
+        """A transaction that may write; under a fence it raises `LeaseLostError` where that has fallen."""
+        with self.engine.begin() as connection:
+            if fence is not None:
+                _check(connection, fence)
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that only reads, all at one moment."""
+        with self._readers.begin() as connection:
+            yield connection
+
+    def insert(self, table: Any) -> Any:
+        """An INSERT that can say what to do about a row which is there already."""
+        return (sqlite if self.is_sqlite else postgresql).insert(table)
+
+    def load(
+        self, connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]]
+    ) -> None:
+        """Write many rows, as fast as the server takes them: COPY, or one prepared statement.
+
+        Values are the database's own (`schema.EuiColumn` and `VersionColumn` as whole numbers): no type of
+        ours is asked.
+        """
+        names = ", ".join(columns)
+        raw = connection.connection.driver_connection
+        assert raw is not None
+        if self.is_sqlite:
+            marks = ", ".join("?" * len(columns))
+            raw.executemany(f"INSERT INTO {table.name} ({names}) VALUES ({marks})", rows)  # noqa: S608 # our own names
+            return
+        with raw.cursor() as cursor, cursor.copy(f"COPY {table.name} ({names}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+
+
+def _check(connection: Connection, fence: Fence) -> None:
+    """Hold the lease's row until the transaction ends, or learn that it is another's."""
+    held = connection.execute(
+        select(s.lease.c.fence)
+        .where(s.lease.c.name == fence.name, s.lease.c.owner == fence.owner, s.lease.c.fence == fence.number)
+        .with_for_update(read=True)
+    ).first()
+    if held is None:
+        raise LeaseLostError(f"the lease {fence.name!r} that {fence.owner} took is another's by now")
+
+
+def _prepare_postgresql(engine: Engine) -> None:
+    """A process that is stopped in the middle of a transaction must not stop all others for good."""
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: Any) -> None:
+        connection.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE_SECONDS}s'")
+        connection.commit()
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    """Durable and concurrent: WAL, every commit on disk, and transactions that begin when they say so."""
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # the driver must not begin or commit on its own
+        for pragma in (
+            # Of a new file only, and before the journal. A message has 2,000 octets: one would fill a page of
+            # 4,096, and three go into this one.
+            f"page_size = {_PAGE_OCTETS}",
+            "journal_mode = WAL",
+            f"wal_autocheckpoint = {_JOURNAL_PAGES}",
+            "synchronous = FULL",
+            "foreign_keys = ON",
+            f"cache_size = -{_CACHE_KIBIBYTES}",
+            "temp_store = MEMORY",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        reads = connection.get_execution_options().get(_READS, False)
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

@@ -1,0 +1,838 @@
+"""The registry in the database: Devices, hubs, the Central Products List, releases, and verdicts on them all.
+
+A Device's row says which cohort it is in and little else; what changes about a Device moves it to another.
+Whoever moves Devices does so alone (`_alone`): two that moved the same ones in different orders would wait
+for each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, fields, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from sqlalchemy import Connection, and_, func, insert, select, text, update
+
+from lamplighter.kit import Eui64, FirmwareVersion, ImageHash, UsageError
+from lamplighter.registry import (
+    STRANDED,
+    Cohort,
+    CplEntry,
+    CplStatus,
+    Device,
+    DeviceStatus,
+    DeviceType,
+    Hub,
+    Part,
+    Procedure,
+    Release,
+    Verdict,
+    judge,
+)
+from lamplighter.registry.arrays import Devices, HubKind, Hubs, buckets
+from lamplighter.store import schema as s
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from sqlalchemy import Row
+
+    from lamplighter.kit import Instant
+    from lamplighter.registry.arrays import Identifiers, Indices
+    from lamplighter.store.database import Database
+
+DEVICES_AT_ONCE: Final = 250_000  # in one transaction, and in memory
+_ROWS_AT_ONCE: Final = 50_000  # read from a cursor
+_BIND_MAX: Final = 500  # values in one IN (...); every database takes as many
+_LOCK: Final = 0x4C41_4D50_0001  # of PostgreSQL's advisory locks: who moves Devices
+_SIGN: Final = 1 << 63
+
+# What a whole statement works on. Columns are whole numbers, as the database itself holds them.
+_TEMPORARY: Final = {
+    "moving": ("device", "cohort", "what"),
+    "target": ("cohort", "what", "target"),
+    "asked": ("eui",),
+    "heard": ("device", "version"),
+    "arriving": ("eui", "hub", "cohort", "bucket"),
+    "arriving_hub": ("eui", "kind"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A cohort, and how many Devices are in it."""
+
+    id: int
+    """In the database."""
+    cohort: Cohort
+    """What they have in common."""
+    devices: int
+    """How many; 0: they have moved on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A verdict on some Devices of a cohort."""
+
+    id: int
+    """The cohort's, in the database."""
+    cohort: Cohort
+    """What they have in common."""
+    verdict: Verdict
+    """Whether they may have the release."""
+    devices: int
+    """How many, 1 or more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A release and its place in the database."""
+
+    id: int
+    """In the database."""
+    name: str
+    """What operators call it."""
+    release: Release
+    """The release; in a list without its octets."""
+    octets: int
+    """Of the image."""
+    withdrawn_at: Instant | None
+    """Since when nothing more is ordered of it."""
+
+
+class Registry:
+    """What is known, in one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @contextmanager
+    def _moving(self) -> Iterator[Connection]:
+        """A transaction in which only we move Devices."""
+        with self._database.writing() as connection:
+            _alone(self._database, connection)
+            yield connection
+
+    @contextmanager
+    def loading(self) -> Iterator[Registry]:
+        """A registry to put very many rows into; where no Device is known yet, in one transaction.
+
+        Then the indexes are made at its end, which takes a fraction of the time. Meanwhile nobody else reads
+        Devices on PostgreSQL, or writes anything on SQLite. Where it fails nothing of it is kept.
+        """
+        with ExitStack() as stack:
+            connection = stack.enter_context(self._moving())
+            if connection.execute(select(s.device.c.eui).limit(1)).first() is not None:
+                stack.close()
+                yield self
+                return
+            if not self._database.is_sqlite:  # between two parts a file is read, for as long as that takes
+                connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+            indexes = sorted(s.device.indexes, key=lambda it: str(it.name))
+            for index in indexes:
+                index.drop(connection)
+            loading = _Loading(self._database, connection)
+            yield loading
+            for index in indexes:
+                index.create(connection)
+            loading.finish()
+
+    # --- Devices and hubs
+
+    def put_devices(self, devices: Iterable[Device], *, keep: AbstractSet[str] = frozenset()) -> int:
+        """Take in Devices, in place of what was known of them; returns how many rows that were.
+
+        `keep` names fields of `Cohort` that the source does not tell: for a Device that is known they stay as
+        they are. What its hub's row tells overrules what is said here of the hub. Commits every
+        `DEVICES_AT_ONCE`.
+        """
+        rows, count = iter(devices), 0
+        while chunk := Devices.of(islice(rows, DEVICES_AT_ONCE)):
+            self.put_arrays(chunk, keep=keep)
+            count += len(chunk)
+        return count
+
+    def put_arrays(
+        self, devices: Devices, *, keep: AbstractSet[str] = frozenset(), as_of: Instant | None = None
+    ) -> None:
+        """Take in Devices; of one that comes twice, the last counts. Commits every `DEVICES_AT_ONCE`.
+
+        What a Device itself has said of its version since `as_of` holds against what is said here.
+        """
+        devices = devices.latest()
+        for start in range(0, len(devices), DEVICES_AT_ONCE):
+            self._put(devices.part(start, start + DEVICES_AT_ONCE), keep, as_of)
+
+    def _put(self, devices: Devices, keep: AbstractSet[str], as_of: Instant | None) -> None:
+        with self._moving() as connection:
+            if keep:
+                devices = self._kept(connection, devices, keep)
+            devices = self._with_hubs(connection, devices)
+            used = np.unique(devices.kinds)
+            ids = _cohort_ids(connection, [devices.cohorts[kind] for kind in used.tolist()])
+            place = np.zeros(len(devices.cohorts), np.int64)
+            place[used] = [ids[devices.cohorts[kind]] for kind in used.tolist()]
+            columns = (
+                _signed(devices.euis),
+                _signed(devices.hubs),
+                place[devices.kinds],
+                buckets(devices.euis),
+            )
+            if self._database.is_sqlite:
+                driver = connection.connection.driver_connection
+                assert driver is not None
+                driver.executemany(
+                    f"INSERT INTO device (eui, hub, cohort, bucket) VALUES (?, ?, ?, ?) {_ON_CONFLICT}",  # noqa: S608 # our own words
+                    zip(*(column.tolist() for column in columns), strict=True),
+                )
+            else:
+                _fill(self._database, connection, "arriving", columns)
+                connection.exec_driver_sql(
+                    "INSERT INTO device (eui, hub, cohort, bucket) "  # noqa: S608 # our own words
+                    f"SELECT eui, hub, cohort, bucket FROM arriving {_ON_CONFLICT}"
+                )
+            if as_of is not None:
+                self._believe_devices(connection, devices, as_of)
+
+    def _believe_devices(self, connection: Connection, devices: Devices, as_of: Instant) -> None:
+        """Note again the version that each of these Devices itself was the last to report since then."""
+        if connection.execute(select(s.device_update.c.id).limit(1)).first() is None:
+            return
+        _fill(self._database, connection, "asked", [_signed(devices.euis)])
+        _empty(self._database, connection, "heard")
+        connection.execute(text(_HEARD), {"as_of": as_of})
+        note_versions(self._database, connection, "heard")
+
+    def _kept(self, connection: Connection, devices: Devices, keep: AbstractSet[str]) -> Devices:
+        """For Devices that are known, the fields that the source does not tell."""
+        _fill(self._database, connection, "asked", [_signed(devices.euis)])
+        known = connection.exec_driver_sql(
+            "SELECT device.eui, device.cohort FROM asked JOIN device ON device.eui = asked.eui"
+        ).fetchall()
+        if not known:
+            return devices
+        euis, ids = (np.array(column, np.int64) for column in zip(*known, strict=True))
+        names, codes = np.unique(ids, return_inverse=True)
+        before = _cohorts(connection, names.tolist())
+        olds = [None, *(before[name] for name in names.tolist())]
+        what = np.zeros(len(devices), np.int64)
+        what[np.searchsorted(devices.euis, _unsigned(euis))] = codes + 1
+
+        def change(cohort: Cohort, code: int) -> Cohort:
+            old = olds[code]
+            return cohort if old is None else replace(cohort, **{name: getattr(old, name) for name in keep})
+
+        return _changed(devices, what, change)
+
+    def _with_hubs(self, connection: Connection, devices: Devices) -> Devices:
+        """With what the hubs' own rows tell."""
+        known = self._hubs_of(connection, devices)
+        if not len(known):
+            return devices
+        places = np.searchsorted(known.euis, devices.hubs)
+        places[places == len(known)] = 0
+        codes = np.where(known.euis[places] == devices.hubs, known.kinds[places] + 1, 0)
+        told = [HubKind(), *known.told]
+        return _changed(devices, codes, lambda cohort, code: _behind(cohort, told[code]))
+
+    def _hubs_of(self, connection: Connection, devices: Devices) -> Hubs:
+        """The hubs of these Devices that have a row, in the order of identifiers."""
+        if connection.execute(select(s.hub.c.eui).limit(1)).first() is None:
+            return Hubs.of([])
+        _fill(self._database, connection, "asked", [_signed(np.unique(devices.hubs))])
+        return _hubs(connection, "FROM asked JOIN hub ON hub.eui = asked.eui")
+
+    def put_hubs(self, hubs: Iterable[Hub]) -> int:
+        """Take in hubs, and move the Devices behind them; what a hub's values do not tell stays as it was.
+
+        Returns how many rows that were. Commits every `DEVICES_AT_ONCE`.
+        """
+        rows, count = iter(hubs), 0
+        while chunk := Hubs.of(islice(rows, DEVICES_AT_ONCE)):
+            self.put_hub_arrays(chunk)
+            count += len(chunk)
+        return count
+
+    def put_hub_arrays(self, hubs: Hubs) -> None:
+        """Take in hubs; of one that comes twice, the last counts. Commits every `DEVICES_AT_ONCE`."""
+        hubs = hubs.latest()
+        for start in range(0, len(hubs), DEVICES_AT_ONCE):
+            self._put_hubs(hubs.part(start, start + DEVICES_AT_ONCE))
+
+    def _put_hubs(self, hubs: Hubs) -> None:
+        database = self._database
+        with self._moving() as connection:
+            _fill(database, connection, "arriving_hub", [_signed(hubs.euis), hubs.kinds])
+            connection.exec_driver_sql("CREATE TEMPORARY TABLE IF NOT EXISTS told " + _TOLD)
+            connection.exec_driver_sql("DELETE FROM told")
+            connection.execute(
+                text("INSERT INTO told VALUES (:kind, :model, :firmware, :region, :capable)"),
+                [{"kind": kind, **told._asdict()} for kind, told in enumerate(hubs.told)],
+            )
+            connection.exec_driver_sql(_PUT_HUBS)
+            self._move_behind(connection)
+
+    def _move_behind(self, connection: Connection) -> None:
+        """Move the Devices behind the hubs asked for, where these tell another thing than their cohort."""
+        kinds: dict[HubKind, int] = {}
+        moving: list[tuple[int, int, int]] = []
+        for rows in connection.exec_driver_sql(_BEHIND_ANOTHER).partitions(_ROWS_AT_ONCE):
+            moving += [(row[0], row[1], kinds.setdefault(_hub_kind(row[2:]), len(kinds))) for row in rows]
+        if moving:
+            _fill(self._database, connection, "moving", list(np.array(moving, np.int64).T))
+            told = list(kinds)
+            _move(self._database, connection, lambda cohort, what: _behind(cohort, told[what]))
+
+    def leave(self, present: Identifiers) -> int:
+        """Mark all Devices but these as left: we play no part at their premises any more.
+
+        Returns how many that concerned. Commits every `DEVICES_AT_ONCE`.
+        """
+        present, count, first = np.unique(present), 0, -_SIGN
+        while True:
+            with self._moving() as connection:
+                rows = connection.execute(text(_OURS), {"first": first, "limit": DEVICES_AT_ONCE}).fetchall()
+                if rows:
+                    euis, cohorts = np.array(rows, np.int64).T
+                    gone = ~np.isin(_unsigned(euis), present)
+                    what = np.zeros(len(rows), np.int64)
+                    _fill(self._database, connection, "moving", [euis[gone], cohorts[gone], what[gone]])
+                    count += _move(
+                        self._database, connection, lambda cohort, _: replace(cohort, part=Part.NONE)
+                    )
+            if len(rows) < DEVICES_AT_ONCE:
+                return count
+            first = rows[-1][0] + 1
+
+    def device(self, eui: Eui64) -> Device | None:
+        """What is known of one Device; None: nothing."""
+        with self._database.reading() as connection:
+            row = connection.execute(
+                select(s.device.c.hub, s.cohort)
+                .join(s.cohort, s.cohort.c.id == s.device.c.cohort)
+                .where(s.device.c.eui == eui)
+            ).first()
+        return None if row is None else Device(eui, row.hub, _cohort(row))
+
+    def hub(self, eui: Eui64) -> Hub | None:
+        """What is known of one hub; None: nothing."""
+        with self._database.reading() as connection:
+            row = connection.execute(select(s.hub).where(s.hub.c.eui == eui)).first()
+        return None if row is None else Hub(row.eui, row.model, row.firmware, row.region, row.capable)
+
+    def cohorts(self) -> list[Counted]:
+        """All cohorts that any Device is in, with how many are."""
+        with self._database.reading() as connection:
+            return _counted(connection)
+
+    # --- the Central Products List
+
+    def put_cpl(self, entries: Iterable[CplEntry]) -> int:
+        """Take in CPL entries, each in place of one for the same product and version; returns how many."""
+        rows = [
+            {
+                "manufacturer": it.manufacturer,
+                "model": it.model,
+                "hardware": it.hardware,
+                "version": it.version,
+                "hash": it.hash.octets,
+                "status": it.status.value,
+            }
+            for it in entries
+        ]
+        if rows:
+            put = self._database.insert(s.cpl_entry)
+            put = put.on_conflict_do_update(
+                index_elements=list(s.cpl_entry.primary_key),
+                set_={"hash": put.excluded.hash, "status": put.excluded.status},
+            )
+            with self._moving() as connection:
+                connection.execute(put, rows)
+        return len(rows)
+
+    def cpl(self, version: FirmwareVersion | None = None) -> list[CplEntry]:
+        """The entries, of one version or of all."""
+        with self._database.reading() as connection:
+            return _cpl(connection, version)
+
+    # --- releases
+
+    def add_release(self, name: str, release: Release) -> int:
+        """Register a release; the same one under the same name again changes nothing. Returns its id.
+
+        Raises `UsageError` where the name or the image is taken.
+        """
+        values = {
+            "name": name,
+            "procedure": release.procedure.value,
+            "manufacturer": release.manufacturer,
+            "version": release.version,
+            "hash": release.hash.octets,
+            "minimum_hardware": release.minimum_hardware,
+            "maximum_hardware": release.maximum_hardware,
+            "path": " ".join(map(str, sorted(release.path))),
+        }
+        with self._database.writing() as connection:
+            put = self._database.insert(s.release).values(**values, image=release.image)
+            added = connection.execute(put.on_conflict_do_nothing().returning(s.release.c.id)).scalar()
+            if added is not None:
+                return int(added)
+            same = [
+                s.release.c[key] == values[key] for key in ("procedure", "manufacturer", "version", "hash")
+            ]
+            for row in connection.execute(select(s.release).where((s.release.c.name == name) | and_(*same))):
+                if all(getattr(row, key) == value for key, value in values.items()):
+                    return int(row.id)
+                if row.name == name:
+                    raise UsageError(
+                        f"there is a release named {name!r} already, of version {row.version} with the hash "
+                        f"{row.hash.hex()}: give this one another name"
+                    )
+                raise UsageError(f"this image is registered already, as the release {row.name!r}")
+        raise AssertionError("a conflict with no row")  # pragma: no cover
+
+    def release(self, key: int | str) -> Release:
+        """A release with its image, by id or name; raises `UsageError` where there is none."""
+        return self.registered(key).release
+
+    def registered(self, key: int | str) -> Registered:
+        """A release and its place here, by id or name; raises `UsageError` where there is none."""
+        with self._database.reading() as connection:
+            return _registered(connection, key)
+
+    def releases(self) -> list[Registered]:
+        """All releases, the oldest first, without their octets."""
+        with self._database.reading() as connection:
+            rows = connection.execute(select(*_RELEASE, _OCTETS).order_by(s.release.c.id)).all()
+        return [_release_of(row, b"") for row in rows]
+
+    def withdraw_release(self, key: int | str, now: Instant) -> Registered:
+        """Let nothing more be ordered of a release; of one that is withdrawn already, the time stays."""
+        with self._database.writing() as connection:
+            found = _registered(connection, key)
+            connection.execute(
+                update(s.release)
+                .where(s.release.c.id == found.id, s.release.c.withdrawn_at.is_(None))
+                .values(withdrawn_at=now)
+            )
+            return _registered(connection, found.id)
+
+    # --- verdicts
+
+    def verdicts(
+        self,
+        key: int | str,
+        *,
+        allow_downgrade: bool = False,
+        only: Callable[[Cohort], bool] = lambda _: True,
+    ) -> list[Judged]:
+        """The verdict on each cohort that `only` lets through, with its Devices; those under way apart."""
+        with self._database.reading() as connection:
+            release = _registered(connection, key).release
+            verdicts = _judged(connection, release, allow_downgrade=allow_downgrade)
+            busy: Mapping[int, int] = dict(map(tuple, connection.execute(text(_UNDER_WAY))))
+        found = []
+        for counted, verdict in verdicts:
+            if not only(counted.cohort):
+                continue
+            under_way = min(busy.get(counted.id, 0), counted.devices) if verdict is Verdict.ELIGIBLE else 0
+            for each, devices in ((verdict, counted.devices - under_way), (Verdict.UNDER_WAY, under_way)):
+                if devices:
+                    found.append(Judged(counted.id, counted.cohort, each, devices))
+        return found
+
+    def stranded(self, key: int | str) -> Iterator[tuple[Device, Verdict]]:
+        """Each Device that will not get a release by waiting, with the reason: to be replaced, or its hub."""
+        with self._database.reading() as connection:
+            release = _registered(connection, key).release
+            for counted, verdict in _judged(connection, release):
+                if verdict not in STRANDED:
+                    continue
+                devices = connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(
+                    select(s.device.c.eui, s.device.c.hub)
+                    .where(s.device.c.cohort == counted.id)
+                    .order_by(s.device.c.bucket, s.device.c.eui)
+                )
+                for row in devices:
+                    yield Device(row.eui, row.hub, counted.cohort), verdict
+
+
+class _Loading(Registry):
+    """A registry that holds one transaction open, and has no indexes of Devices."""
+
+    def __init__(self, database: Database, connection: Connection) -> None:
+        super().__init__(database)
+        self._connection = connection
+        self._hubs: Hubs | None = None
+        self._hubs_came_late = False
+
+    @contextmanager
+    def _moving(self) -> Iterator[Connection]:
+        yield self._connection
+
+    def _hubs_of(self, connection: Connection, devices: Devices) -> Hubs:  # noqa: ARG002 # all, once
+        if self._hubs is None:
+            self._hubs = _hubs(connection, "FROM hub")
+        return self._hubs
+
+    def _move_behind(self, connection: Connection) -> None:
+        self._hubs = None
+        known = connection.execute(select(s.device.c.eui).limit(1)).first() is not None
+        self._hubs_came_late = self._hubs_came_late or known
+
+    def finish(self) -> None:
+        """Move the Devices that came before their hub, now that there are indexes."""
+        if self._hubs_came_late:
+            _empty(self._database, self._connection, "arriving_hub")
+            self._connection.exec_driver_sql("INSERT INTO arriving_hub SELECT eui, 0 FROM hub")
+            super()._move_behind(self._connection)
+
+
+def _hubs(connection: Connection, source: str) -> Hubs:
+    """Hubs with their kinds, in the order of identifiers."""
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    cursor = driver.cursor()
+    cursor.execute(
+        f"SELECT hub.eui, model, firmware, region, capable {source} ORDER BY hub.eui"
+    )  # our own words
+    kinds: dict[tuple[Any, ...], int] = {}
+    euis, codes = [np.zeros(0, np.int64)], [np.zeros(0, np.int32)]
+    while rows := cursor.fetchmany(_ROWS_AT_ONCE):
+        euis.append(np.array([row[0] for row in rows], np.int64))
+        codes.append(np.array([kinds.setdefault(row[1:], len(kinds)) for row in rows], np.int32))
+    cursor.close()
+    return Hubs(_unsigned(np.concatenate(euis)), np.concatenate(codes), [_hub_kind(kind) for kind in kinds])
+
+
+def note_versions(database: Database, connection: Connection, table: str) -> int:
+    """Move Devices to the cohort with the firmware that they themselves report; returns how many it moved.
+
+    `table` has the columns `device` (as the database holds EUI-64s) and `version` (32 bits), a Device in one
+    row at most. Devices that the registry does not know are passed over; cohorts are made where needed.
+    """
+    _alone(database, connection)
+    _empty(database, connection, "moving")
+    noted = connection.exec_driver_sql(
+        "INSERT INTO moving (device, cohort, what) "  # noqa: S608 # the caller's own table
+        f"SELECT device.eui, device.cohort, noted.version FROM {table} AS noted "
+        "JOIN device ON device.eui = noted.device JOIN cohort ON cohort.id = device.cohort "
+        "WHERE cohort.firmware <> noted.version"
+    )
+    if not noted.rowcount:
+        return 0
+    return _move(
+        database, connection, lambda cohort, version: replace(cohort, firmware=FirmwareVersion(version))
+    )
+
+
+# --- moving Devices
+
+
+def _alone(database: Database, connection: Connection) -> None:
+    """Until this transaction ends no other one moves Devices; on SQLite none writes at all."""
+    if not database.is_sqlite:
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+
+
+def _move(database: Database, connection: Connection, change: Callable[[Cohort, int], Cohort]) -> int:
+    """Move the Devices in `moving` to the cohort that `change` makes of theirs and of `what`."""
+    pairs = connection.exec_driver_sql("SELECT DISTINCT cohort, what FROM moving").all()
+    before = _cohorts(connection, {cohort for cohort, _ in pairs})
+    after = {(cohort, what): change(before[cohort], what) for cohort, what in pairs}
+    ids = _cohort_ids(connection, set(after.values()))
+    targets = [(cohort, what, ids[found]) for (cohort, what), found in after.items() if ids[found] != cohort]
+    if not targets:
+        return 0
+    _fill(database, connection, "target", list(np.array(targets, np.int64).T))
+    if not database.is_sqlite:
+        connection.exec_driver_sql("ANALYZE moving")
+    moved = connection.exec_driver_sql(
+        "UPDATE device SET cohort = target.target FROM moving "
+        "JOIN target ON target.cohort = moving.cohort AND target.what = moving.what "
+        "WHERE device.eui = moving.device"
+    )
+    return moved.rowcount
+
+
+def _changed(devices: Devices, what: Indices, change: Callable[[Cohort, int], Cohort]) -> Devices:
+    """The Devices with the cohorts that `change` makes of theirs and of `what`."""
+    width = int(what.max(initial=0)) + 1
+    pairs, kinds = np.unique(devices.kinds.astype(np.int64) * width + what, return_inverse=True)
+    cohorts = [change(devices.cohorts[pair // width], pair % width) for pair in pairs.tolist()]
+    return Devices(devices.euis, devices.hubs, kinds.astype(np.int64), cohorts)
+
+
+def _behind(cohort: Cohort, told: HubKind) -> Cohort:
+    """The cohort behind a hub of which so much is known."""
+    return replace(
+        cohort,
+        hub_model=told.model or cohort.hub_model,
+        hub_firmware=told.firmware or cohort.hub_firmware,
+        region=told.region or cohort.region,
+        hub_capable=cohort.hub_capable if told.capable is None else told.capable,
+    )
+
+
+def _hub_kind(row: Sequence[Any]) -> HubKind:
+    model, firmware, region, capable = row
+    return HubKind(model, firmware, region, None if capable is None else bool(capable))
+
+
+# --- cohorts
+
+
+def _values(cohort: Cohort) -> dict[str, Any]:
+    """A cohort's columns, as the database holds them."""
+    values: dict[str, Any] = {field.name: getattr(cohort, field.name) for field in fields(Cohort)}
+    values |= {name: values[name].value for name in ("type", "status", "part")}
+    return values | {"firmware": cohort.firmware.number}
+
+
+def _digest(cohort: Cohort) -> bytes:
+    """What a cohort is found by: SHA-256 of its values, named and sorted."""
+    return hashlib.sha256(json.dumps(_values(cohort), sort_keys=True).encode()).digest()
+
+
+def _cohort(row: Row[Any]) -> Cohort:
+    return Cohort(
+        DeviceType(row.type),
+        row.manufacturer,
+        row.model,
+        row.hardware,
+        row.firmware,
+        DeviceStatus(row.status),
+        row.gbcs_version,
+        Part(row.part),
+        row.tag,
+        row.region,
+        row.hub_model,
+        row.hub_firmware,
+        row.hub_capable,
+    )
+
+
+def _cohorts(connection: Connection, ids: Collection[int]) -> dict[int, Cohort]:
+    """Some cohorts, by id."""
+    rows = (
+        row
+        for some in _by(ids, _BIND_MAX)
+        for row in connection.execute(select(s.cohort).where(s.cohort.c.id.in_(some)))
+    )
+    return {row.id: _cohort(row) for row in rows}
+
+
+def _cohort_ids(connection: Connection, cohorts: Collection[Cohort]) -> dict[Cohort, int]:
+    """The ids of cohorts; those that are not there yet are made. The caller is alone."""
+    digests = {_digest(cohort): cohort for cohort in cohorts}
+    found = _found(connection, digests)
+    missing = [cohort for cohort in digests.values() if cohort not in found]
+    if not missing:
+        return found
+    connection.execute(
+        insert(s.cohort),
+        [{**_values(cohort), "firmware": cohort.firmware, "digest": _digest(cohort)} for cohort in missing],
+    )
+    return _found(connection, digests)
+
+
+def _found(connection: Connection, digests: Mapping[bytes, Cohort]) -> dict[Cohort, int]:
+    rows = (
+        row
+        for some in _by(digests, _BIND_MAX)
+        for row in connection.execute(
+            select(s.cohort.c.id, s.cohort.c.digest).where(s.cohort.c.digest.in_(some))
+        )
+    )
+    return {digests[row.digest]: row.id for row in rows}
+
+
+def _counted(connection: Connection) -> list[Counted]:
+    counts = select(s.device.c.cohort, func.count().label("devices")).group_by(s.device.c.cohort).subquery()
+    rows = connection.execute(
+        select(s.cohort, counts.c.devices)
+        .join(counts, counts.c.cohort == s.cohort.c.id)
+        .order_by(s.cohort.c.id)
+    )
+    return [Counted(row.id, _cohort(row), row.devices) for row in rows]
+
+
+# --- releases and verdicts
+
+
+_RELEASE: Final = tuple(column for column in s.release.c if column.name != "image")
+_OCTETS: Final = func.length(s.release.c.image).label("octets")
+
+
+def _registered(connection: Connection, key: int | str) -> Registered:
+    column = s.release.c.id if isinstance(key, int) else s.release.c.name
+    row = connection.execute(select(s.release, _OCTETS).where(column == key)).first()
+    if row is None:
+        names = connection.execute(select(s.release.c.name).order_by(s.release.c.name)).scalars().all()
+        known = f"known are {', '.join(map(repr, names))}" if names else "none is registered"
+        raise UsageError(f"there is no release {key!r}; {known}")
+    return _release_of(row, row.image)
+
+
+def _release_of(row: Any, image: bytes) -> Registered:
+    release = Release(
+        Procedure(row.procedure),
+        row.manufacturer,
+        row.version,
+        ImageHash(row.hash),
+        row.minimum_hardware,
+        row.maximum_hardware,
+        image,
+        frozenset(map(FirmwareVersion.parse, row.path.split())),
+        row.withdrawn_at is not None,
+    )
+    return Registered(row.id, row.name, release, row.octets, row.withdrawn_at)
+
+
+def _cpl(connection: Connection, version: FirmwareVersion | None) -> list[CplEntry]:
+    query = select(s.cpl_entry).order_by(*s.cpl_entry.primary_key)
+    if version is not None:
+        query = query.where(s.cpl_entry.c.version == version)
+    return [
+        CplEntry(
+            row.manufacturer, row.model, row.hardware, row.version, ImageHash(row.hash), CplStatus(row.status)
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def _judged(
+    connection: Connection, release: Release, *, allow_downgrade: bool = False
+) -> list[tuple[Counted, Verdict]]:
+    cpl = {(it.manufacturer, it.model, it.hardware): it for it in _cpl(connection, release.version)}
+    return [
+        (it, judge(it.cohort, release, cpl.get(_product(it.cohort)), allow_downgrade=allow_downgrade))
+        for it in _counted(connection)
+    ]
+
+
+def _product(cohort: Cohort) -> tuple[int, int, int]:
+    return cohort.manufacturer, cohort.model, cohort.hardware
+
+
+# --- many rows at once
+
+
+def _empty(database: Database, connection: Connection, table: str) -> None:
+    """A temporary table of whole numbers, with nothing in it."""
+    columns = ", ".join(f"{name} BIGINT NOT NULL" for name in _TEMPORARY[table])
+    ends = "" if database.is_sqlite else " ON COMMIT DELETE ROWS"
+    connection.exec_driver_sql(f"CREATE TEMPORARY TABLE IF NOT EXISTS {table} ({columns}){ends}")
+    connection.exec_driver_sql(f"DELETE FROM {table}")  # noqa: S608 # our own names
+
+
+def _fill(database: Database, connection: Connection, table: str, columns: Sequence[Indices]) -> None:
+    """A temporary table of whole numbers, with these columns: one prepared statement, or a binary COPY."""
+    _empty(database, connection, table)
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    names = ", ".join(_TEMPORARY[table])
+    if database.is_sqlite:
+        marks = ", ".join("?" * len(columns))
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        driver.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)  # noqa: S608 # our own names
+        return
+    with driver.cursor() as cursor, cursor.copy(f"COPY {table} ({names}) FROM STDIN (FORMAT BINARY)") as copy:
+        copy.write(_binary(columns))
+
+
+def _binary(columns: Sequence[Indices]) -> bytes:
+    """Rows of BIGINTs as a binary COPY has them: a count of fields, then each one's length and octets."""
+    row = [("fields", ">i2"), *((f"{part}{at}", code) for at in range(len(columns)) for part, code in _FIELD)]
+    rows = np.zeros(len(columns[0]), np.dtype(row))
+    rows["fields"] = len(columns)
+    for at, column in enumerate(columns):
+        rows[f"length{at}"] = 8
+        rows[f"value{at}"] = column
+    return b"".join((b"PGCOPY\n\xff\r\n\0", bytes(8), rows.tobytes(), b"\xff\xff"))
+
+
+_FIELD: Final = (("length", ">i4"), ("value", ">i8"))
+
+
+def _signed(euis: Identifiers) -> Indices:
+    """EUI-64s as the database holds them (`schema.EuiColumn`)."""
+    return (euis ^ np.uint64(_SIGN)).view(np.int64)
+
+
+def _unsigned(values: Indices) -> Identifiers:
+    return values.view(np.uint64) ^ np.uint64(_SIGN)
+
+
+def _by(values: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    rest = iter(values)
+    while some := list(islice(rest, size)):
+        yield some
+
+
+_ON_CONFLICT: Final = (
+    "ON CONFLICT (eui) DO UPDATE SET hub = excluded.hub, cohort = excluded.cohort "
+    "WHERE device.hub <> excluded.hub OR device.cohort <> excluded.cohort"
+)
+
+_TOLD: Final = """
+    (kind BIGINT NOT NULL, model TEXT NOT NULL, firmware TEXT NOT NULL, region TEXT NOT NULL, capable BOOLEAN)
+"""
+
+_PUT_HUBS: Final = """
+    INSERT INTO hub (eui, model, firmware, region, capable)
+    SELECT arriving_hub.eui, told.model, told.firmware, told.region, told.capable
+    FROM arriving_hub JOIN told ON told.kind = arriving_hub.kind
+    WHERE true
+    ON CONFLICT (eui) DO UPDATE SET
+        model = COALESCE(NULLIF(excluded.model, ''), hub.model),
+        firmware = COALESCE(NULLIF(excluded.firmware, ''), hub.firmware),
+        region = COALESCE(NULLIF(excluded.region, ''), hub.region),
+        capable = COALESCE(excluded.capable, hub.capable)
+"""
+
+_BEHIND_ANOTHER: Final = """
+    SELECT device.eui, device.cohort, hub.model, hub.firmware, hub.region, hub.capable
+    FROM arriving_hub
+    JOIN hub ON hub.eui = arriving_hub.eui
+    JOIN device ON device.hub = arriving_hub.eui
+    JOIN cohort ON cohort.id = device.cohort
+    WHERE hub.model NOT IN ('', cohort.hub_model)
+       OR hub.firmware NOT IN ('', cohort.hub_firmware)
+       OR hub.region NOT IN ('', cohort.region)
+       OR hub.capable <> cohort.hub_capable
+       OR (hub.capable IS NOT NULL AND cohort.hub_capable IS NULL)
+"""
+
+_OURS: Final = """
+    SELECT device.eui, device.cohort
+    FROM device JOIN cohort ON cohort.id = device.cohort
+    WHERE device.eui >= :first AND cohort.part <> 'none'
+    ORDER BY device.eui LIMIT :limit
+"""
+
+_HEARD: Final = """
+    INSERT INTO heard (device, version)
+    SELECT device, version FROM (
+        SELECT device_update.device, evidence.version, row_number() OVER (
+            PARTITION BY device_update.device ORDER BY evidence.at DESC, evidence.id DESC
+        ) AS place
+        FROM asked
+        JOIN device_update ON device_update.device = asked.eui
+        JOIN evidence ON evidence.device_update = device_update.id
+        WHERE evidence.version IS NOT NULL AND evidence.at > :as_of
+    ) AS said
+    WHERE place = 1
+"""
+
+_UNDER_WAY: Final = """
+    SELECT device.cohort, count(DISTINCT device.eui)
+    FROM device_update JOIN device ON device.eui = device_update.device
+    WHERE device_update.busy
+    GROUP BY device.cohort
+"""

@@ -1,0 +1,210 @@
+"""A campaign on paper: what the store does with a decision, in dictionaries, to try the policy on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+
+from lamplighter.campaign.decide import (
+    FIRST_STEP,
+    LOADING,
+    Cell,
+    Count,
+    Ready,
+    Stratum,
+    View,
+    decide,
+    judge,
+)
+from lamplighter.campaign.evidence import Evidence, Fact
+from lamplighter.campaign.next import DEADLINES, DEADLINES_OF, Order
+from lamplighter.campaign.state import READY, fold
+from lamplighter.campaign.status import CHART, CampaignStatus
+from lamplighter.kit import FirmwareVersion, Instant
+from lamplighter.kit.instant import DAY, HOUR
+
+TARGET = FirmwareVersion(0x0200_0000)
+OLD = FirmwareVersion(0x0100_0000)
+
+
+@dataclass
+class Update:
+    """One Device's way."""
+
+    id: int
+    cell: Cell
+    since: Instant
+    ready_at: Instant | None = None
+    batch: Batch | None = None
+    evidence: list = field(default_factory=list)
+
+    @property
+    def progress(self):
+        return fold(self.evidence, TARGET)
+
+    @property
+    def retried(self):
+        return self.progress.attempt > 1
+
+
+@dataclass
+class Batch:
+    """Orders made at one time."""
+
+    kind: Order
+    step: int
+    made_at: Instant
+    updates: list
+    deadline: int = 0
+    attempted: bool = False
+
+
+class Ledger:
+    """The campaign."""
+
+    def __init__(self, plan, procedure, waiting, now):
+        self.plan = plan
+        self.procedure = procedure
+        self.now = Instant(now)
+        self.started_at = Instant(now)
+        self.status = CampaignStatus.RUNNING
+        self.waiting = Counter(waiting)
+        self.strata = {place.stratum: Stratum(place.stratum, f"s{place.stratum}", 0) for place in waiting}
+        self.updates = []
+        self.batches = []
+        self.cells = {}
+        self.ordered = []  # (when, kind, Devices)
+
+    # The view, counted from the evidence each time
+
+    def view(self):
+        counts = Counter()
+        for update in self.updates:
+            counts[update.cell, update.progress.stage, update.retried] += 1
+        updates = [(at, n) for at, kind, n in self.ordered if kind is Order.update(self.procedure)]
+        return View(
+            self.status,
+            self.procedure,
+            self.started_at,
+            tuple(self.strata.values()),
+            tuple(Count(*key, devices) for key, devices in sorted(counts.items())),
+            {place: n for place, n in self.waiting.items() if n},
+            sum(n for _, n in updates),
+            sum(n for at, n in updates if at > self.now - HOUR),
+            sum(n for at, _, n in self.ordered if at > self.now - DAY),
+        )
+
+    def ready(self, limit=1000):
+        due = [u for u in self.updates if u.ready_at is not None and u.ready_at <= self.now]
+        due.sort(key=lambda u: (u.ready_at, u.id))
+        return [Ready(u.id, u.cell, u.progress, u.since) for u in due[:limit]]
+
+    def in_flight(self, **where):
+        return sum(
+            update.progress.stage in LOADING
+            and all(getattr(update.cell, name) == value for name, value in where.items())
+            for update in self.updates
+        )
+
+    # What is done
+
+    def tick(self):
+        """Decide, and do it; what was decided."""
+        self.expire()
+        decision = decide(self.plan, self.view(), self.ready(), self.now)
+        for place, brood, most in decision.makes:
+            devices = min(most, self.waiting[place])
+            self.waiting[place] -= devices
+            key = (place.stratum, place.wave, brood, place.region, place.hub_model)
+            cell = self.cells.setdefault(key, Cell(len(self.cells), *key))
+            new = [Update(len(self.updates) + n, cell, self.now) for n in range(devices)]
+            self.updates += new
+            self._order(Order.update(self.procedure), FIRST_STEP, new)
+        for kind, step, ids in decision.again:
+            self._order(kind, step, [self.updates[n] for n in ids])
+        for fact, ids in (
+            (Fact.GIVEN_UP, decision.give_up),
+            (Fact.LOST, decision.write_off),
+            (Fact.CANCELLED, decision.cancel),
+        ):
+            for n in ids:
+                self.say(self.updates[n], fact, cause=self.updates[n].progress.cause)
+        for n, at in decision.defer.items():
+            assert at > self.now
+            self.updates[n].ready_at = at
+        if decision.recall:
+            for batch in self.batches:
+                if not batch.attempted and batch.kind is Order.update(self.procedure):
+                    batch.attempted = True
+                    for update in batch.updates:
+                        self.say(update, Fact.RECALLED, step=batch.step)
+        for stratum, reason in decision.holds:
+            self._change(stratum, held=reason)
+        for stratum in decision.settles:
+            self._change(stratum, settled_at=self.now)
+        for stratum in decision.unsettles:
+            self._change(stratum, settled_at=None)
+        for stratum, wave in decision.opens:
+            self._change(stratum, wave=wave, settled_at=None)
+        for stratum, failures in decision.pardons:
+            self._change(stratum, pardoned=min(failures, self.strata[stratum].pardoned))
+        if decision.act is not None:
+            self.act(decision.act)
+        return decision
+
+    def act(self, act):
+        self.status = CHART.fire(self.status, act)
+
+    def release(self, stratum):
+        """What the operator does about a hold: failures so far are pardoned, and all is looked at anew."""
+        if self.strata[stratum].held is None:
+            return
+        view = self.view()
+        strata = [replace(it, pardoned=0) for it in view.strata]
+        found = judge(self.plan, replace(view, strata=strata))[stratum]
+        self._change(stratum, held=None, pardoned=found.total.failures)
+        for update in self.updates:
+            if update.ready_at is not None:
+                update.ready_at = min(update.ready_at, self.now)
+
+    def _change(self, stratum, **values):
+        self.strata[stratum] = replace(self.strata[stratum], **values)
+
+    def _order(self, kind, step, updates):
+        if not updates:
+            return
+        batch = Batch(kind, step, self.now, updates)
+        self.batches.append(batch)
+        self.ordered.append((self.now, kind, len(updates)))
+        for update in updates:
+            update.batch = batch
+            self.say(update, kind.fact, step=step)
+
+    def say(self, update, fact, *, step=None, version=None, **more):
+        """A piece of evidence."""
+        before = update.progress
+        step = before.step if step is None else step
+        update.evidence.append((step, Evidence(fact, self.now, "test", version=version, **more)))
+        after = update.progress
+        assert after >= before
+        if after > before:
+            update.since = self.now
+            update.ready_at = self.now if after.stage in READY else None
+
+    def expire(self):
+        """Deadlines that have passed, as `next.DEADLINES` has them."""
+        for batch in self.batches:
+            names = DEADLINES_OF[batch.kind]
+            while batch.deadline < len(names) and self.now >= batch.made_at + self.plan.deadlines.of(
+                names[batch.deadline]
+            ):
+                passed = [DEADLINES[name] for name in names[: batch.deadline + 1]]
+                batch.deadline += 1
+                for update in batch.updates:
+                    progress = update.progress
+                    if progress.step != batch.step:
+                        continue
+                    for table in passed:
+                        if progress.stage in table:
+                            self.say(update, table[progress.stage])
+                            break

@@ -1,0 +1,220 @@
+"""The policy under any plan, any events, any clock and any operator: what must never happen does not."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from tests.campaign.ledger import OLD, TARGET, Ledger
+
+from lamplighter.campaign.decide import FIRST_STEP, LOADING, Place
+from lamplighter.campaign.evidence import Cause, Fact
+from lamplighter.campaign.gates import Gate
+from lamplighter.campaign.next import Order, Retries
+from lamplighter.campaign.plan import Caps, Plan, Wave
+from lamplighter.campaign.rates import Growth, Rate
+from lamplighter.campaign.state import FINAL, IMPLIES, READY, Stage
+from lamplighter.campaign.status import Act, CampaignStatus
+from lamplighter.campaign.windows import Kind, Window, open_at
+from lamplighter.kit.instant import DAY, HOUR, MINUTE, from_iso
+from lamplighter.registry import Procedure
+
+REGIONS = ("North", "South")
+HUB_MODELS = ("A", "B")
+CAUSES = (Cause.TRANSFER, Cause.HARDWARE, Cause.OTHER_REQUEST, Cause.ACTIVATION)
+START = from_iso("2026-03-28T23:30:00Z")  # the night on which the clocks go forward
+
+WORDS = (
+    Fact.ACCEPTED,
+    Fact.REFUSED,
+    Fact.AT_HUB,
+    Fact.HUB_FAILED,
+    Fact.ON_DEVICE,
+    Fact.TRANSFER_FAILED,
+    Fact.IMAGE_VERIFIED,
+    Fact.ACTIVATED,
+    Fact.ACTIVATION_FAILED,
+    Fact.READ_FAILED,
+    Fact.VERSION_READ,
+    Fact.LEFT,
+)
+VERSIONED = frozenset({Fact.ACTIVATED, Fact.VERSION_READ})
+FAILURES = frozenset(
+    {Stage.REFUSED, Stage.HUB_FAILED, Stage.TRANSFER_FAILED, Stage.ACTIVATION_FAILED, Stage.WITHDRAWN}
+)
+NEXT_WORD = {
+    Stage.QUEUED: Fact.ACCEPTED,
+    Stage.ACCEPTED: Fact.AT_HUB,
+    Stage.AT_HUB: Fact.ON_DEVICE,
+    Stage.ON_DEVICE: Fact.IMAGE_VERIFIED,
+    Stage.IMAGE_VERIFIED: Fact.ACTIVATED,
+    Stage.SILENT_ON_DEVICE: Fact.IMAGE_VERIFIED,
+}
+
+caps = st.none() | st.integers(1, 12)
+plans = st.builds(
+    Plan,
+    st.just("any"),
+    st.sampled_from(
+        [
+            (Wave("all", 1.0),),
+            (Wave("canary", 0.2, soak=3 * HOUR), Wave("rest", 1.0)),
+            (Wave("a", 0.1, gated=False), Wave("b", 0.5, soak=HOUR), Wave("c", 1.0)),
+        ]
+    ),
+    gate=st.sampled_from([Gate(), Gate(false_hold_rate=0.05, minimum_sample=1)]),
+    retries=st.builds(
+        Retries, st.integers(1, 3), st.integers(1, 3), st.just(HOUR), st.just(2.0), st.just(DAY), st.just({})
+    ),
+    windows=st.sampled_from(
+        [(), (), (Window(60, 300),), (Window(22 * 60, 120), Window(0, 1440, kinds=frozenset({Kind.READ})))]
+    ),
+    rate=st.builds(Rate, st.just(Growth.CONSTANT), st.integers(1, 40)),
+    caps=st.builds(Caps, caps, caps, caps, st.none() | st.integers(5, 40)),
+    lasts=st.just(90 * DAY),
+)
+
+
+class Campaign(RuleBasedStateMachine):
+    """One campaign of 40 Devices and all that can befall it."""
+
+    @initialize(plan=plans, procedure=st.sampled_from(Procedure))
+    def begin(self, plan, procedure):
+        waiting = {
+            Place(stratum, wave, region, hub_model): 2 + 3 * (wave == len(plan.waves) - 1)
+            for stratum in (0, 1)
+            for wave in range(len(plan.waves))
+            for region in REGIONS
+            for hub_model in HUB_MODELS
+        }
+        self.ledger = Ledger(plan, procedure, waiting, START)
+        self.proofs = set()
+        self.tick()
+
+    @rule()
+    def tick(self):
+        before = self.ledger.status
+        orders = len(self.ledger.ordered)
+        held = {n for n, stratum in self.ledger.strata.items() if stratum.held}
+        decision = self.ledger.tick()
+        if before in {CampaignStatus.PAUSED, CampaignStatus.ABORTING}:
+            assert orders == len(self.ledger.ordered), "paused means no new order"
+        assert not held & {make.place.stratum for make in decision.makes}, "a held stratum gets nothing new"
+        plan = self.ledger.plan
+        for _, kind, _ in self.ledger.ordered[orders:]:
+            of = {Order.ACTIVATE_FIRMWARE: Kind.ACTIVATE, Order.READ_FIRMWARE_VERSION: Kind.READ}
+            assert open_at(plan.windows, plan.blackout, self.ledger.now, of.get(kind, Kind.UPDATE))
+
+    @rule(minutes=st.sampled_from([1, 15, 60, 240, 1440, 4320]))
+    def time_passes(self, minutes):
+        self.ledger.now += minutes * MINUTE
+        self.tick()
+
+    @rule(minutes=st.integers(1, 120))
+    def the_clock_is_put_back(self, minutes):
+        self.ledger.now -= minutes * MINUTE
+
+    @rule(part=st.integers(1, 4), offset=st.integers(0, 3))
+    def all_goes_well(self, part, offset):
+        """What is out comes one stage further for some Devices."""
+        for update in self.ledger.updates[offset::part]:
+            if (fact := NEXT_WORD.get(update.progress.stage)) is not None:
+                self.say(update, fact, TARGET if fact in VERSIONED else None)
+
+    @rule(
+        fact=st.sampled_from(WORDS),
+        cause=st.sampled_from(CAUSES),
+        new=st.booleans(),
+        late=st.booleans(),
+        part=st.integers(1, 5),
+        offset=st.integers(0, 4),
+    )
+    def word_comes(self, fact, cause, new, late, part, offset):
+        """Anything is said of some Devices, fitting or not, of this step or of an older one."""
+        for update in self.ledger.updates[offset::part]:
+            before = update.progress
+            if before.stage in FINAL or (before.stage in READY - LOADING and IMPLIES[fact] in LOADING):
+                continue  # the DCC does not take a failure back
+            version = (TARGET if new else OLD) if fact in VERSIONED else None
+            step = before.step - (late and before.step > FIRST_STEP)
+            self.say(
+                update, fact, version, step=step, cause=cause if IMPLIES[fact] in FAILURES else Cause.NONE
+            )
+
+    def say(self, update, fact, version, **more):
+        if version == TARGET:
+            self.proofs.add(update.id)
+        self.ledger.say(update, fact, version=version, **more)
+
+    @rule()
+    def requests_are_sent(self):
+        for batch in self.ledger.batches:
+            batch.attempted = True
+
+    @precondition(lambda self: self.ledger.status is CampaignStatus.RUNNING)
+    @rule()
+    def pause(self):
+        self.ledger.act(Act.PAUSE)
+
+    @precondition(lambda self: self.ledger.status is CampaignStatus.PAUSED)
+    @rule()
+    def resume(self):
+        self.ledger.act(Act.RESUME)
+
+    @precondition(lambda self: self.ledger.status in {CampaignStatus.RUNNING, CampaignStatus.PAUSED})
+    @rule(sure=st.integers(0, 15))
+    def abort(self, sure):
+        if sure == 0:
+            self.ledger.act(Act.ABORT)
+
+    @rule(stratum=st.integers(0, 1))
+    def release(self, stratum):
+        self.ledger.release(stratum)
+
+    @invariant()
+    def caps_are_never_exceeded(self):
+        limits = self.ledger.plan.caps
+        if limits.in_flight is not None:
+            assert self.ledger.in_flight() <= limits.in_flight
+        for region in REGIONS:
+            assert limits.per_region is None or self.ledger.in_flight(region=region) <= limits.per_region
+        for hub_model in HUB_MODELS:
+            flying = self.ledger.in_flight(hub_model=hub_model)
+            assert limits.per_hub_model is None or flying <= limits.per_hub_model
+
+    @invariant()
+    def no_hour_and_no_day_sees_too_much(self):
+        plan, ordered = self.ledger.plan, self.ledger.ordered
+        update = Order.update(self.ledger.procedure)
+        for end, _, _ in ordered:
+            hour = sum(n for at, kind, n in ordered if kind is update and end - HOUR < at <= end)
+            assert hour <= plan.rate.per_hour
+            day = sum(n for at, _, n in ordered if end - DAY < at <= end)
+            assert plan.caps.requests_per_day is None or day <= plan.caps.requests_per_day
+
+    @invariant()
+    def only_a_version_proves(self):
+        proven = {u.id for u in self.ledger.updates if u.progress.stage is Stage.PROVEN}
+        assert self.proofs == proven
+
+    @invariant()
+    def nobody_is_tried_too_often(self):
+        retries = self.ledger.plan.retries
+        assert all(u.progress.attempt <= retries.attempts for u in self.ledger.updates)
+
+    def teardown(self):
+        """Every campaign ends, though nobody ever says a word again."""
+        if not hasattr(self, "ledger"):
+            return
+        ledger = self.ledger
+        if ledger.status is CampaignStatus.PAUSED:
+            ledger.act(Act.RESUME)
+        for _ in range(600):
+            if ledger.status in {CampaignStatus.FINISHED, CampaignStatus.ABORTED}:
+                break
+            ledger.tick()
+            ledger.now += 6 * HOUR
+        assert ledger.status in {CampaignStatus.FINISHED, CampaignStatus.ABORTED}
+        assert all(u.progress.stage in FINAL for u in ledger.updates)
+
+
+TestCampaign = Campaign.TestCase
+TestCampaign.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)

@@ -1,0 +1,314 @@
+"""Campaigns in the database: approvals, the status chart, waves as ranges of buckets, and for whom."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lamplighter.campaign import Fact, Stage
+from lamplighter.campaign.status import CHART, Act, CampaignStatus
+from lamplighter.kit import IllegalTransitionError, Instant, UsageError
+from lamplighter.registry import BUCKETS, DeviceStatus, Verdict, bucket
+from lamplighter.store.campaigns import spans
+from tests.store.campaigning import HOUR, ONE_WAVE, PPMIDS, START, SWITCHES, TARGET, Fleet, Wave, eui
+
+CANARY = replace(ONE_WAVE, waves=(Wave("canary", 0.01, 5), Wave("tenth", 0.1), Wave("all", 1.0)))
+
+
+@pytest.fixture
+def fleet(database_url):
+    """An empty registry."""
+    fleet = Fleet(database_url)
+    yield fleet
+    fleet.close()
+
+
+# --- drafts and approvals
+
+
+def test_a_draft_is_what_was_asked_for(fleet):
+    """A campaign comes back as it was created, by id and by name."""
+    number = fleet.campaigns.create(CANARY, fleet.release, "anna", START)
+    found = fleet.campaigns.find("C")
+    assert (number, CANARY, CampaignStatus.DRAFT) == (found.id, found.plan, found.status)
+    assert found == fleet.campaigns.find(number)
+    assert [found] == fleet.campaigns.list()
+    with pytest.raises(UsageError, match="already"):
+        fleet.campaigns.create(CANARY, fleet.release, "anna", START)
+    with pytest.raises(UsageError, match="no release 99"):
+        fleet.campaigns.create(replace(CANARY, name="D"), 99, "anna", START)
+    with pytest.raises(UsageError, match="there are 'C'"):
+        fleet.campaigns.find("X")
+
+
+def test_whoever_wrote_it_cannot_approve_it(fleet):
+    """Nor does one approval do where two are needed."""
+    plan = replace(ONE_WAVE, approvals=2)
+    number = fleet.campaigns.create(plan, fleet.release, "anna", START)
+    digest = fleet.campaigns.find(number).digest
+    with pytest.raises(UsageError, match="somebody else"):
+        fleet.campaigns.approve(number, "anna", digest, START)
+    fleet.campaigns.approve(number, "ben", digest, START)
+    fleet.campaigns.approve(number, "ben", digest, START)
+    with pytest.raises(UsageError, match="needs 2 approvals of what it is now, and has 1: ben"):
+        fleet.campaigns.act(number, Act.START, "anna", START)
+    fleet.campaigns.approve(number, "cleo", digest, START)
+    assert CampaignStatus.RUNNING is fleet.campaigns.act(number, Act.START, "anna", START)
+
+
+def test_a_changed_plan_makes_approvals_void(fleet):
+    """What somebody approved is not what would be done; and nobody approves what they have not read."""
+    plan = replace(ONE_WAVE, approvals=1)
+    number = fleet.campaigns.create(plan, fleet.release, "anna", START)
+    before = fleet.campaigns.find(number).digest
+    fleet.campaigns.approve(number, "ben", before, START)
+    fleet.campaigns.revise(number, replace(plan, batch_max=7), "anna", START)
+    assert [False] == [it.valid for it in fleet.campaigns.approvals(number)]
+    with pytest.raises(UsageError, match="has 0"):
+        fleet.campaigns.act(number, Act.START, "anna", START)
+    with pytest.raises(UsageError, match="it was changed"):
+        fleet.campaigns.approve(number, "ben", before, START)
+    fleet.campaigns.approve(number, "ben", fleet.campaigns.find(number).digest, START)
+    fleet.campaigns.act(number, Act.START, "anna", START)
+    with pytest.raises(UsageError, match="only the plan of a draft"):
+        fleet.campaigns.revise(number, plan, "anna", START)
+
+
+def test_an_approver_who_then_rewrites_it_has_not_approved_it(fleet):
+    """The last author's own approval counts for nothing, even where the plan is the approved one again."""
+    plan = replace(ONE_WAVE, approvals=1)
+    number = fleet.campaigns.create(plan, fleet.release, "anna", START)
+    fleet.campaigns.approve(number, "ben", fleet.campaigns.find(number).digest, START)
+    fleet.campaigns.revise(number, plan, "ben", START)
+    with pytest.raises(UsageError, match="has 0"):
+        fleet.campaigns.act(number, Act.START, "ben", START)
+
+
+@pytest.mark.parametrize("act", [it for it in Act if it is not Act.START])
+def test_the_chart_alone_says_what_may_be_done(fleet, act):
+    """From every status that a test can reach, an act is allowed where the chart has its arrow."""
+    ways = {
+        CampaignStatus.DRAFT: (),
+        CampaignStatus.RUNNING: (Act.START,),
+        CampaignStatus.PAUSED: (Act.START, Act.PAUSE),
+        CampaignStatus.ABORTING: (Act.START, Act.ABORT),
+        CampaignStatus.ABORTED: (Act.ABORT,),
+        CampaignStatus.FINISHED: (Act.START, Act.FINISH),
+    }
+    for status, way in ways.items():
+        number = fleet.campaigns.create(replace(ONE_WAVE, name=status.value), fleet.release, "anna", START)
+        for step in way:
+            fleet.campaigns.act(number, step, "anna", START)
+        if CHART.allows(status, act):
+            assert CHART.fire(status, act) is fleet.campaigns.act(number, act, "anna", START)
+            assert (act.value, "anna") == (last := fleet.campaigns.events(number)[-1])[2:0:-1], last
+        else:
+            with pytest.raises(IllegalTransitionError):
+                fleet.campaigns.act(number, act, "anna", START)
+            assert status is fleet.campaigns.find(number).status
+
+
+# --- which Devices
+
+
+@given(
+    first=st.integers(0, BUCKETS - 1),
+    wide=st.integers(1, BUCKETS),
+    salt=st.integers(0, BUCKETS - 1),
+    at=st.integers(0, BUCKETS - 1),
+)
+def test_a_turned_range_is_one_or_two_ranges(first, wide, salt, at):
+    """A bucket is in the ranges if, and only if, it is in the turned range; and they come in its order."""
+    last = min(first + wide, BUCKETS)
+    found = spans(first, last, salt)
+    turned = (at + salt) % BUCKETS
+    assert (first <= turned < last) == any(low <= at < high for low, high, _ in found)
+    assert all(turned == at + turn for low, high, turn in found if low <= at < high)
+    assert last - first == sum(high - low for low, high, _ in found)
+    assert [low + turn for low, _, turn in found] == sorted(low + turn for low, _, turn in found)
+    assert all(0 <= low < high <= BUCKETS for low, high, _ in found)
+
+
+def wave_sizes(fleet, campaign) -> dict[int, int]:
+    """How many Devices stand in each wave's range of buckets."""
+    sizes: dict[int, int] = {}
+    for pool in fleet.campaigns.pools(campaign.id):
+        inside = fleet.rows(
+            "SELECT COUNT(*) FROM device WHERE cohort = :cohort"
+            " AND (bucket + :salt) % 1048576 >= :first AND (bucket + :salt) % 1048576 < :last",
+            cohort=pool.cohort, salt=campaign.salt, first=pool.first, last=pool.last,
+        )[0][0]  # fmt: skip
+        sizes[pool.place.wave] = sizes.get(pool.place.wave, 0) + inside
+    return sizes
+
+
+def test_waves_are_the_shares_of_each_stratum(fleet):
+    """Small ones to the very Device, with the minimum; together all of it, each Device once."""
+    fleet.devices(range(3000))
+    campaign = fleet.start(CANARY)
+    assert {0: 30, 1: 270, 2: 2700} == wave_sizes(fleet, campaign)
+    assert [30, 270, 2700] == [pool.waiting for pool in fleet.campaigns.pools(campaign.id)]
+    fleet.devices(range(5000, 5100), replace(PPMIDS, hub_model="small"))
+    fleet.devices(range(6000, 6003), replace(PPMIDS, hub_model="tiny"))
+    other = fleet.start(replace(CANARY, name="D"))
+    assert {0: 30 + 5 + 3, 1: 270 + 5, 2: 2700 + 90} == wave_sizes(fleet, other)
+
+
+def test_large_waves_are_their_share_of_the_circle(fleet):
+    """Above a thousand Devices, within what chance leaves: five standard deviations."""
+    fleet.devices(range(6000))
+    campaign = fleet.start(replace(ONE_WAVE, waves=(Wave("half", 0.5, gated=False), Wave("all", 1.0))))
+    sizes = wave_sizes(fleet, campaign)
+    assert 6000 == sum(sizes.values())
+    assert abs(sizes[0] - 3000) < 5 * (6000 * 0.25) ** 0.5
+
+
+def test_campaigns_turn_the_circle_each_their_own_way(fleet):
+    """The canaries of one are not those of the next."""
+    fleet.devices(range(2000))
+    first, second = fleet.start(CANARY), fleet.start(replace(CANARY, name="D"))
+    assert first.salt != second.salt
+    canaries = [
+        {
+            it for it in range(2000)
+            for pool in fleet.campaigns.pools(campaign.id)
+            if pool.place.wave == 0 and pool.first <= (bucket(eui(it)) + campaign.salt) % BUCKETS < pool.last
+        }
+        for campaign in (first, second)
+    ]  # fmt: skip
+    assert [20, 20] == [len(it) for it in canaries]
+    assert len(canaries[0] & canaries[1]) < 5
+
+
+def test_the_ineligible_stay_out_with_their_reason(fleet):
+    """Verdicts count all Devices that the target filter lets through, and only the eligible have pools."""
+    fleet.devices(range(10))
+    fleet.devices(range(10, 13), replace(PPMIDS, firmware=TARGET))
+    fleet.devices(range(13, 15), SWITCHES)
+    fleet.devices(range(15, 16), replace(PPMIDS, status=DeviceStatus.SUSPENDED))
+    fleet.devices(range(20, 30), replace(PPMIDS, region="South"))
+    plan = replace(ONE_WAVE, target=replace(ONE_WAVE.target, regions=frozenset({"North"})))
+    campaign = fleet.start(plan)
+    assert {
+        Verdict.ELIGIBLE: 10, Verdict.ALREADY_THERE: 3,
+        Verdict.WRONG_PROCEDURE: 2, Verdict.NOT_COMMISSIONED: 1,
+    } == fleet.campaigns.verdicts(campaign.id)  # fmt: skip
+    fleet.tick(campaign, START)
+    assert {eui(it) for it in range(10)} == fleet.ordered(campaign)
+
+
+def test_late_joiners_fall_into_place(fleet):
+    """One of a new cohort is ordered at the next tick, one of a known cohort when its pool is swept again."""
+    fleet.devices(range(50))
+    campaign = fleet.start()
+    fleet.tick(campaign, START)
+    fleet.devices(range(50, 52), replace(PPMIDS, model=2))
+    assert fleet.tick(campaign, Instant(START + HOUR))
+    assert eui(51) in fleet.ordered(campaign)
+    fleet.devices(range(60, 62))
+    fleet.tick(campaign, Instant(START + 2 * HOUR))
+    assert eui(60) not in fleet.ordered(campaign)
+    fleet.tick(campaign, Instant(START + 6 * HOUR))
+    assert {eui(it) for it in (*range(52), 60, 61)} == fleet.ordered(campaign)
+    assert 0 == fleet.tick(campaign, Instant(START + 6 * HOUR))
+
+
+def test_a_new_kind_of_device_makes_a_stratum_of_its_own(fleet):
+    """And begins with its own canaries, whatever wave the others are in."""
+    fleet.devices(range(500))
+    campaign = fleet.start(CANARY)
+    fleet.tick(campaign, START)
+    fleet.devices(range(1000, 1500), replace(PPMIDS, hub_model="B"))
+    fleet.tick(campaign, Instant(START + HOUR))
+    view = fleet.campaigns.view(campaign, Instant(START + HOUR))
+    assert [0, 0] == [it.wave for it in view.strata]
+    assert 5 == sum(number.octets[-2:] >= (1000).to_bytes(2, "big") for number in fleet.ordered(campaign))
+
+
+def test_a_verdict_that_changes_closes_a_cohort_and_opens_it_again(fleet):
+    """A CPL entry that is withdrawn keeps further Devices out, until it is active again."""
+    fleet.devices(range(20))
+    campaign = fleet.start()
+    fleet.make(campaign, 5)
+    entry = next(it for it in fleet.registry.cpl() if it.model == PPMIDS.model)
+    fleet.registry.put_cpl([replace(entry, status=type(entry.status).WITHDRAWN)])
+    later = Instant(START + HOUR)
+    fleet.campaigns.refresh(None, campaign, later)
+    assert {Verdict.CPL_NOT_ACTIVE: 20} == fleet.campaigns.verdicts(campaign.id)
+    fleet.tick(campaign, later)
+    assert 5 == len(fleet.ordered(campaign))
+    fleet.registry.put_cpl([entry])
+    fleet.tick(campaign, Instant(START + 2 * HOUR))
+    assert 20 == len(fleet.ordered(campaign))
+
+
+def test_a_refresh_that_finds_nothing_new_changes_nothing(fleet):
+    """Nor does it write."""
+    fleet.devices(range(5))
+    campaign = fleet.start()
+    assert not fleet.campaigns.refresh(None, campaign, START)
+    assert not fleet.campaigns.refresh(None, campaign, START)
+
+
+# --- pause, abort, holds
+
+
+def test_a_pause_takes_back_what_was_not_sent(fleet):
+    """The request is closed, its Devices are recalled, and what was sent stays; a resume orders anew."""
+    fleet.devices(range(20))
+    campaign = fleet.start()
+    fleet.make(campaign, 5)
+    fleet.answer(START)
+    fleet.make(campaign, 5)
+    later = Instant(START + HOUR)
+    fleet.campaigns.act(campaign.id, Act.PAUSE, "anna", later)
+    assert {Stage.QUEUED: 5, Stage.RECALLED: 5} == fleet.stages(campaign)
+    assert [("I99",), ("recalled",)] == fleet.rows("SELECT response_code FROM request ORDER BY counter")
+    assert 0 == fleet.tick(campaign, later)
+    fleet.campaigns.act(campaign.id, Act.RESUME, "anna", later)
+    fleet.tick(campaign, later)
+    assert {Stage.QUEUED: 20} == fleet.stages(campaign)
+    assert [] == fleet.record.recount(campaign.id)
+
+
+def test_an_abort_lets_what_flies_land_and_cancels_the_rest(fleet):
+    """It is over when the last Device in flight has come to an end."""
+    fleet.devices(range(10))
+    campaign = fleet.start()
+    fleet.make(campaign, 4)
+    fleet.answer(START)
+    fleet.make(campaign, 6)
+    later = Instant(START + HOUR)
+    fleet.campaigns.act(campaign.id, Act.ABORT, "anna", later)
+    fleet.tick(campaign, later)
+    assert {Stage.QUEUED: 4, Stage.CANCELLED: 6} == fleet.stages(campaign)
+    assert CampaignStatus.ABORTING is fleet.campaigns.find(campaign.id).status
+    for number in range(10):
+        if fleet.progress(campaign, eui(number)).stage is Stage.QUEUED:
+            fleet.hear(campaign, eui(number), Fact.VERSION_READ, later, version=TARGET)
+    fleet.tick(campaign, later)
+    assert CampaignStatus.ABORTED is fleet.campaigns.find(campaign.id).status
+    assert {Stage.PROVEN: 4, Stage.CANCELLED: 6} == fleet.stages(campaign)
+    assert [] == fleet.record.recount(campaign.id)
+
+
+def test_a_hold_is_released_by_name_and_noted(fleet):
+    """What is not held cannot be released."""
+    fleet.devices(range(300))
+    campaign = fleet.start()
+    fleet.tick(campaign, START)
+    for number in range(100):
+        fleet.hear(campaign, eui(number), Fact.HUB_FAILED, START)
+    fleet.tick(campaign, START)
+    stratum = fleet.campaigns.view(campaign, START).strata[0]
+    assert stratum.held is not None
+    fleet.campaigns.release_hold(campaign.id, stratum.name, "anna", START, "hub mended")
+    assert fleet.campaigns.view(campaign, START).strata[0].held is None
+    assert "release hold" == fleet.campaigns.events(campaign.id)[-1].what
+    fleet.tick(campaign, START)
+    assert fleet.campaigns.view(campaign, START).strata[0].held is None, "what was pardoned holds it no more"
+    with pytest.raises(UsageError, match="holds no stratum"):
+        fleet.campaigns.release_hold(campaign.id, stratum.name, "anna", START)

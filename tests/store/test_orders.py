@@ -1,0 +1,475 @@
+"""Orders: a decision is carried out whole or not at all, and nobody is ordered twice."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import update
+
+from lamplighter.campaign import Cause, Fact, Order, Stage
+from lamplighter.campaign.decide import Again, Decision, Hold, Make
+from lamplighter.campaign.state import FIRST_STEP, SUBS
+from lamplighter.campaign.status import Act, CampaignStatus
+from lamplighter.kit import Instant
+from lamplighter.kit.instant import DAY, MILLISECOND, MINUTE, SECOND
+from lamplighter.registry import DeviceStatus, Part, Procedure
+from lamplighter.store import LeaseLostError
+from lamplighter.store import schema as s
+from lamplighter.store.orders import next_counter
+from tests.store.campaigning import HOUR, ONE_WAVE, PPMIDS, START, SWITCHES, TARGET, Fleet, Wave, eui
+
+READ, UPDATE, ACTIVATE = Order.READ_FIRMWARE_VERSION, Order.UPDATE_PPMID_FIRMWARE, Order.ACTIVATE_FIRMWARE
+
+
+@pytest.fixture
+def fleet(database_url):
+    """An empty registry."""
+    fleet = Fleet(database_url)
+    yield fleet
+    fleet.close()
+
+
+@pytest.fixture
+def switches(database_url):
+    """The same, with a release for HCALCSs."""
+    fleet = Fleet(database_url, Procedure.TWO_STEP)
+    yield fleet
+    fleet.close()
+
+
+def after(hours: float) -> Instant:
+    """So many hours after the start."""
+    return Instant(START + int(hours * HOUR))
+
+
+def failed(fleet, campaign, devices, at=START, fact=Fact.HUB_FAILED) -> None:
+    """Each of these has failed in a way that allows another attempt."""
+    for number in devices:
+        fleet.hear(campaign, eui(number), fact, at)
+
+
+def again(fleet, campaign, kind, step, at, **others) -> int:
+    """One more order for all that wait for us."""
+    updates = tuple(it.id for it in fleet.orders.ready(campaign, at))
+    return fleet.decide(campaign, Decision(again=(Again(kind, step, updates),), **others), at)
+
+
+# --- first orders
+
+
+def test_a_batch_is_one_request_and_an_update_for_each_device(fleet):
+    """Everything of an order is there at once: request, updates, evidence, tallies and the first deadline."""
+    fleet.devices(range(30))
+    campaign = fleet.start()
+    assert fleet.make(campaign, 20)
+    assert 20 == len(fleet.ordered(campaign))
+    assert {Stage.QUEUED: 20} == fleet.stages(campaign)
+    assert [("11.4", FIRST_STEP, 20, START, 0, START + campaign.plan.deadlines.hub)] == fleet.rows(
+        "SELECT kind, step, devices, created_at, deadline, due_at FROM batch"
+    )
+    assert [(START // MILLISECOND, None, None)] == fleet.rows(
+        "SELECT counter, device, attempted_at FROM request"
+    )
+    assert [("ORDERED", FIRST_STEP, "SRV 11.4", 20)] == fleet.rows(
+        "SELECT fact, step, message, COUNT(*) FROM evidence GROUP BY fact, step, message"
+    )
+    assert [] == fleet.record.recount(campaign.id)
+    assert not fleet.orders.ready(campaign, after(1000))
+
+
+def test_the_rest_is_ordered_where_the_last_commit_stopped(fleet):
+    """However small the bites, in the end each Device was ordered once, and the pool is drained."""
+    fleet.devices(range(100))
+    campaign = fleet.start()
+    for _ in range(40):
+        fleet.make(campaign, 7)
+        waiting = sum(fleet.campaigns.view(campaign, START).waiting.values())
+        assert 100 - len(fleet.ordered(campaign)) == waiting
+    assert {eui(it) for it in range(100)} == fleet.ordered(campaign)
+    assert {None} == {pool.position for pool in fleet.campaigns.pools(campaign.id)}
+    assert 0 == fleet.make(campaign, 7)
+
+
+def test_a_request_has_no_more_devices_than_the_plan_allows(fleet):
+    """What is more goes into the next, under the next counter."""
+    fleet.devices(range(25))
+    campaign = fleet.start(replace(ONE_WAVE, batch_max=10))
+    fleet.make(campaign, 25)
+    first = START // MILLISECOND
+    assert [(10, first), (10, first + 1), (5, first + 2)] == fleet.rows(
+        "SELECT b.devices, r.counter FROM batch b JOIN request r ON r.batch = b.id ORDER BY r.counter"
+    )
+
+
+def test_one_device_of_a_home_at_a_time(fleet):
+    """The others of the home are found by a later sweep, when it is no longer busy."""
+    fleet.devices(range(30), homes=10)
+    campaign = fleet.start()
+    fleet.tick(campaign, START)
+    first = fleet.ordered(campaign)
+    assert 10 == len(first)
+    assert [(10, 10)] == fleet.rows("SELECT COUNT(*), COUNT(DISTINCT hub) FROM device_update WHERE busy")
+    assert 20 == fleet.campaigns.view(campaign, START).passed_over
+    fleet.tick(campaign, after(6))
+    assert first == fleet.ordered(campaign), "the homes are busy still"
+    for sweep in (2, 3):
+        for device in fleet.ordered(campaign):
+            fleet.hear(campaign, device, Fact.VERSION_READ, after(6 * sweep), version=TARGET)
+        fleet.tick(campaign, after(6 * sweep))
+        assert 10 * sweep == len(fleet.ordered(campaign))
+    assert CampaignStatus.RUNNING is fleet.campaigns.find(campaign.id).status
+    for device in fleet.ordered(campaign):
+        fleet.hear(campaign, device, Fact.VERSION_READ, after(19), version=TARGET)
+    fleet.tick(campaign, after(19))
+    assert CampaignStatus.FINISHED is fleet.campaigns.find(campaign.id).status
+    assert [] == fleet.record.recount(campaign.id)
+
+
+def test_a_device_that_another_campaign_has_under_way_is_not_ordered(fleet):
+    """Neither in flight nor while it waits for another attempt; nor anybody behind the same hub."""
+    fleet.devices(range(10), replace(PPMIDS, tag="mine"))
+    fleet.devices(range(100, 104), homes=10)
+    first = fleet.start(replace(ONE_WAVE, target=replace(ONE_WAVE.target, tags=frozenset({"mine"}))))
+    second = fleet.start(replace(ONE_WAVE, name="D"))
+    fleet.make(first, 6)
+    fleet.tick(second, START)
+    assert not fleet.ordered(first) & fleet.ordered(second)
+    assert [(6, 6)] == fleet.rows(
+        "SELECT COUNT(*), COUNT(DISTINCT hub) FROM device_update WHERE busy AND campaign = :of", of=first.id
+    )
+    assert [] == fleet.rows("SELECT hub FROM device_update WHERE busy GROUP BY hub HAVING COUNT(*) > 1")
+    for device in fleet.ordered(first):
+        fleet.hear(first, device, Fact.HUB_FAILED, after(1))
+    fleet.tick(second, after(7))
+    assert not fleet.ordered(first) & fleet.ordered(second)
+
+
+def test_processes_that_form_orders_at_once_order_no_device_twice(fleet):
+    """Four campaigns, each with a database of its own, all after the same Devices and homes."""
+    fleet.devices(range(400), homes=200)
+    campaigns = [fleet.start(replace(ONE_WAVE, name=f"C{it}")) for it in range(4)]
+    fleets = [Fleet.__new__(Fleet) for _ in campaigns]
+    for other in fleets:
+        other.join(fleet.url)
+    wall = threading.Barrier(len(fleets))
+    faults: list[BaseException] = []
+
+    def work(other, campaign) -> None:
+        try:
+            wall.wait()
+            for _ in range(10):
+                other.make(campaign, 10)
+        except BaseException as fault:  # noqa: BLE001 # told by the test
+            faults.append(fault)
+
+    threads = [threading.Thread(target=work, args=pair) for pair in zip(fleets, campaigns, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for other in fleets:
+        other.close()
+    assert [] == faults
+    assert [] == fleet.rows("SELECT device FROM device_update GROUP BY device HAVING COUNT(*) > 1")
+    assert [] == fleet.rows("SELECT hub FROM device_update WHERE busy GROUP BY hub HAVING COUNT(*) > 1")
+    assert 200 == fleet.rows("SELECT COUNT(*) FROM device_update")[0][0]
+    assert [(0,)] == fleet.rows(
+        "SELECT COUNT(*) FROM request a JOIN request b ON a.counter > b.counter AND a.batch < b.batch"
+    )
+    for campaign in campaigns:
+        assert [] == fleet.record.recount(campaign.id)
+
+
+def test_the_counter_rises_though_the_clock_was_put_back(fleet):
+    """And jumps ahead with the time, so that a database that was brought back uses none twice."""
+    fleet.devices(range(30))
+    campaign = fleet.start()
+    fleet.make(campaign, 5, now=after(10))
+    fleet.make(campaign, 5, now=START)
+    fleet.make(campaign, 5, now=after(11))
+    high = after(10) // MILLISECOND
+    assert [(high,), (high + 1,), (after(11) // MILLISECOND,)] == fleet.rows(
+        "SELECT counter FROM request ORDER BY batch"
+    )
+    with fleet.database.writing() as connection:
+        assert after(11) // MILLISECOND + 1 == next_counter(fleet.database, connection, START)
+
+
+# --- what must not be carried out
+
+
+def test_under_a_fallen_fence_nothing_is_ordered(fleet):
+    """A worker that slept past its lease leaves no batch, no request and no update."""
+    fleet.devices(range(10))
+    campaign = fleet.start()
+    old = fleet.leases.take("campaign:1", "a", START, SECOND)
+    fleet.leases.take("campaign:1", "b", after(1), SECOND)
+    with pytest.raises(LeaseLostError):
+        fleet.decide(campaign, Decision(makes=(Make(fleet.campaigns.pools(1)[0].place, 0, 5),)), fence=old)
+    for table in ("batch", "request", "device_update", "evidence", "cell"):
+        assert [(0,)] == fleet.rows(f"SELECT COUNT(*) FROM {table}")
+
+
+def test_a_decision_from_before_a_pause_is_not_carried_out(fleet):
+    """No order leaves after the operator's word, though it was decided before."""
+    fleet.devices(range(10))
+    campaign = fleet.start()
+    view = fleet.campaigns.view(campaign, START)
+    fleet.campaigns.act(campaign.id, Act.PAUSE, "anna", START)
+    decision = Decision(makes=(Make(fleet.campaigns.pools(campaign.id)[0].place, 0, 5),))
+    assert 0 == fleet.orders.commit(None, campaign, view, decision, [], START)
+    assert set() == fleet.ordered(campaign)
+
+
+def test_an_update_that_moved_on_meanwhile_is_left_alone(fleet):
+    """A proof that came between the look and the commit is not followed by another update."""
+    fleet.devices(range(3))
+    campaign = fleet.start()
+    fleet.make(campaign, 3)
+    failed(fleet, campaign, range(3))
+    view, ready = fleet.campaigns.view(campaign, after(2)), fleet.orders.ready(campaign, after(2))
+    fleet.hear(campaign, eui(1), Fact.VERSION_READ, after(1), version=TARGET)
+    decision = Decision(again=(Again(UPDATE, 2 * SUBS, tuple(it.id for it in ready)),))
+    fleet.orders.commit(None, campaign, view, decision, ready, after(2))
+    assert {Stage.QUEUED: 2, Stage.PROVEN: 1} == fleet.stages(campaign)
+    assert Stage.PROVEN is fleet.progress(campaign, eui(1)).stage
+    assert [] == fleet.record.recount(campaign.id)
+
+
+# --- later orders
+
+
+def test_a_later_attempt_is_a_batch_of_its_own_step(fleet):
+    """The update goes on under the new batch, and its tally says that it failed before."""
+    fleet.devices(range(5))
+    campaign = fleet.start()
+    fleet.make(campaign, 5)
+    failed(fleet, campaign, range(5))
+    assert again(fleet, campaign, UPDATE, 2 * SUBS, after(1))
+    assert 2 * SUBS == fleet.progress(campaign, eui(0)).step
+    assert [(5, 2 * SUBS, 5)] == fleet.rows(
+        "SELECT b.devices, b.step, COUNT(*) FROM batch b JOIN device_update u ON u.batch = b.id"
+        " GROUP BY b.devices, b.step"
+    )
+    assert {True} == {count.again for count in fleet.campaigns.view(campaign, START).counts}
+    assert [] == fleet.record.recount(campaign.id)
+
+
+def test_a_later_attempt_too_waits_for_its_home(fleet):
+    """Of two that failed behind one hub one is ordered; the other is looked at later."""
+    fleet.devices(range(2), homes=1)
+    campaign = fleet.start(replace(ONE_WAVE, sweep_every=MINUTE))
+    fleet.make(campaign, 2)
+    for device in fleet.ordered(campaign):
+        fleet.hear(campaign, device, Fact.HUB_FAILED, after(1))
+    fleet.make(campaign, 2, now=after(2))
+    for device in fleet.ordered(campaign):
+        fleet.hear(campaign, device, Fact.HUB_FAILED, after(3))
+    again(fleet, campaign, UPDATE, 2 * SUBS, after(4))
+    assert {Stage.QUEUED: 1, Stage.HUB_FAILED: 1} == fleet.stages(campaign)
+    assert [] == fleet.orders.ready(campaign, after(4.9))
+    assert 1 == len(fleet.orders.ready(campaign, after(5)))
+    assert [] == fleet.record.recount(campaign.id)
+
+
+def test_a_read_is_a_request_for_each_device(fleet):
+    """SRV 11.2 names one Device; the counters follow each other."""
+    fleet.devices(range(4))
+    campaign = fleet.start()
+    fleet.make(campaign, 4)
+    failed(fleet, campaign, range(4), fact=Fact.NO_WORD_OF_HUB)
+    again(fleet, campaign, READ, FIRST_STEP + 1, after(1))
+    rows = fleet.rows(
+        "SELECT counter, device, execution_at FROM request WHERE device IS NOT NULL ORDER BY counter"
+    )
+    first = after(1) // MILLISECOND
+    assert [first + it for it in range(4)] == [row[0] for row in rows]
+    assert 4 == len({row[1] for row in rows})
+    assert {None} == {row[2] for row in rows}
+
+
+def test_activations_are_spread_over_the_quiet_hour(switches):
+    """SRV 11.3 of a plan with a quiet hour is dated into it, to the second."""
+    switches.devices(range(20), SWITCHES)
+    campaign = switches.start(replace(ONE_WAVE, activate_at=(120, 180)))
+    switches.make(campaign, 20)
+    failed(switches, campaign, range(20), fact=Fact.IMAGE_VERIFIED)
+    again(switches, campaign, ACTIVATE, FIRST_STEP + 1, after(1))
+    dates = [row[0] for row in switches.rows("SELECT execution_at FROM request WHERE device IS NOT NULL")]
+    assert 20 == len(set(dates))
+    assert max(dates) - min(dates) < HOUR
+    assert all(START < it <= START + 26 * HOUR and it % SECOND == 0 for it in dates)
+    assert all(it % DAY // HOUR == 2 for it in dates), "in March the clocks in London show UTC"
+
+
+def test_ends_and_deferrals(fleet):
+    """Each end has the step and the cause of the update; what is put off is looked at then."""
+    fleet.devices(range(4))
+    campaign = fleet.start()
+    fleet.make(campaign, 4)
+    for number in range(4):
+        fleet.hear(campaign, eui(number), Fact.HUB_FAILED, START, Cause.HARDWARE)
+    one, two, three, four = (it.id for it in fleet.orders.ready(campaign, START))
+    decision = Decision(give_up=(one,), write_off=(two,), cancel=(three,), defer={four: after(3)})
+    assert 4 == fleet.decide(campaign, decision)
+    assert {Stage.FAILED: 1, Stage.LOST: 1, Stage.CANCELLED: 1, Stage.HUB_FAILED: 1} == fleet.stages(campaign)
+    assert [(int(Cause.HARDWARE), "policy", 3)] == fleet.rows(
+        "SELECT cause, message, COUNT(*) FROM evidence WHERE fact IN ('GIVEN_UP', 'LOST', 'CANCELLED')"
+        " GROUP BY cause, message"
+    )
+    assert [] == fleet.orders.ready(campaign, after(2))
+    assert [four] == [it.id for it in fleet.orders.ready(campaign, after(3))]
+    assert [] == fleet.record.recount(campaign.id)
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        ({"status": DeviceStatus.DECOMMISSIONED}, Cause.DECOMMISSIONED),
+        ({"status": DeviceStatus.WITHDRAWN}, Cause.DECOMMISSIONED),
+        ({"status": DeviceStatus.SUSPENDED}, Cause.SUSPENDED),
+        ({"part": Part.NONE}, Cause.SUPPLIER),
+    ],
+)
+def test_a_device_that_has_left_is_not_tried_again(fleet, change, cause):
+    """What the registry says by now outweighs what was decided."""
+    fleet.devices(range(2))
+    campaign = fleet.start()
+    fleet.make(campaign, 2)
+    failed(fleet, campaign, range(2))
+    fleet.devices([1], replace(PPMIDS, **change))
+    again(fleet, campaign, UPDATE, 2 * SUBS, after(1))
+    progress = fleet.progress(campaign, eui(1))
+    assert (Stage.WITHDRAWN, cause) == (progress.stage, progress.cause)
+    assert Stage.QUEUED is fleet.progress(campaign, eui(0)).stage
+
+
+def test_a_device_that_proves_itself_vanishes_from_its_pool(fleet):
+    """It runs the release's version by now, so it is of another cohort: nothing is ordered for it."""
+    fleet.devices(range(3))
+    campaign = fleet.start()
+    fleet.devices([1], replace(PPMIDS, firmware=TARGET))
+    fleet.tick(campaign, START)
+    assert {eui(0), eui(2)} == fleet.ordered(campaign)
+
+
+def test_a_withdrawn_release_is_ordered_no_more(fleet):
+    """What flies lands, what waits is cancelled, and the campaign is over."""
+    fleet.devices(range(6))
+    campaign = fleet.start()
+    fleet.make(campaign, 3)
+    fleet.registry.withdraw_release("R", after(1))
+    for _ in range(4):
+        fleet.tick(campaign, after(1))
+    assert {Stage.CANCELLED: 3} == fleet.stages(campaign)
+    assert CampaignStatus.FINISHED is fleet.campaigns.find(campaign.id).status
+
+
+# --- strata
+
+
+def test_holds_and_waves_are_written_once_and_noted(fleet):
+    """A stratum that is held opens nothing; each step of the policy is an event."""
+    fleet.devices(range(100))
+    waves = (Wave("canary", 0.1, gated=False), Wave("all", 1.0))
+    campaign = fleet.start(replace(ONE_WAVE, waves=waves))
+    stratum = fleet.campaigns.view(campaign, START).strata[0].id
+    assert 1 == fleet.decide(campaign, Decision(settles=(stratum,)), after(1))
+    assert after(1) == fleet.campaigns.view(campaign, START).strata[0].settled_at
+    assert 1 == fleet.decide(campaign, Decision(opens=((stratum, 1),)), after(2))
+    assert 0 == fleet.decide(campaign, Decision(opens=((stratum, 1),)), after(2))
+    assert 1 == fleet.decide(campaign, Decision(holds=(Hold(stratum, "smoke"),)), after(3))
+    assert 0 == fleet.decide(campaign, Decision(holds=(Hold(stratum, "fire"),)), after(3))
+    found = fleet.campaigns.view(campaign, START).strata[0]
+    assert (1, None, "smoke") == (found.wave, found.settled_at, found.held)
+    assert ["open wave", "hold"] == [it.what for it in fleet.campaigns.events(campaign.id)][-2:]
+
+
+# --- deadlines
+
+
+@pytest.mark.parametrize(
+    ("heard", "hours", "silent"),
+    [
+        ((), 24, Stage.SILENT_BEFORE_HUB),
+        ((Fact.SUBMITTED, Fact.ACCEPTED), 24, Stage.SILENT_BEFORE_HUB),
+        ((Fact.AT_HUB,), 96, Stage.SILENT_AT_HUB),
+        ((Fact.AT_HUB, Fact.ON_DEVICE), 120, Stage.SILENT_ON_DEVICE),
+    ],
+)
+def test_each_deadline_is_evidence_of_silence(fleet, heard, hours, silent):
+    """Not a second before; and whoever has come far enough is not silent."""
+    fleet.devices(range(2))
+    campaign = fleet.start()
+    fleet.make(campaign, 2)
+    fleet.answer(START)
+    fleet.hear(campaign, eui(1), Fact.IMAGE_VERIFIED, START)
+    for fact in heard:
+        fleet.hear(campaign, eui(0), fact, START)
+    for hour in (24, 96, 120):
+        if hour <= hours:
+            fleet.orders.expire(None, campaign, Instant(after(hour) - 1))
+            assert "SILENT" not in fleet.progress(campaign, eui(0)).stage.name
+            fleet.orders.expire(None, campaign, after(hour))
+    progress = fleet.progress(campaign, eui(0))
+    assert (silent, Cause.SILENCE) == (progress.stage, progress.cause)
+    assert Stage.IMAGE_VERIFIED is fleet.progress(campaign, eui(1)).stage
+    assert [] == fleet.record.recount(campaign.id)
+
+
+def test_what_was_not_sent_cannot_be_silent(fleet):
+    """Through an outage of the DCC deadlines stand still; then they count from its answer."""
+    fleet.devices(range(2))
+    campaign = fleet.start()
+    fleet.make(campaign, 2)
+    fleet.orders.expire(None, campaign, after(30))
+    assert {Stage.QUEUED: 2} == fleet.stages(campaign)
+    fleet.answer(after(31))
+    fleet.orders.expire(None, campaign, after(32))
+    fleet.orders.expire(None, campaign, Instant(after(55) - 1))
+    assert {Stage.QUEUED: 2} == fleet.stages(campaign)
+    fleet.orders.expire(None, campaign, after(55))
+    assert {Stage.SILENT_BEFORE_HUB: 2} == fleet.stages(campaign)
+
+
+def test_a_late_word_does_not_leave_a_device_in_the_air_for_ever(fleet):
+    """Brought back after its last deadline, it comes down again: every campaign ends."""
+    fleet.devices(range(1))
+    campaign = fleet.start()
+    fleet.make(campaign, 1)
+    fleet.answer(START)
+    for hour in (24, 96, 120):
+        fleet.orders.expire(None, campaign, after(hour))
+    assert {Stage.SILENT_BEFORE_HUB: 1} == fleet.stages(campaign)
+    fleet.hear(campaign, eui(0), Fact.AT_HUB, after(120.5))
+    assert {Stage.AT_HUB: 1} == fleet.stages(campaign)
+    fleet.orders.expire(None, campaign, after(121))
+    assert {Stage.SILENT_AT_HUB: 1} == fleet.stages(campaign)
+
+
+def test_a_read_that_is_not_answered_is_silent_too(fleet):
+    """Its deadline is that of the read, and concerns that step only."""
+    fleet.devices(range(3))
+    campaign = fleet.start()
+    fleet.make(campaign, 3)
+    fleet.answer(START)
+    fleet.orders.expire(None, campaign, after(24))
+    again(fleet, campaign, READ, FIRST_STEP + 1, after(24))
+    fleet.answer(after(24))
+    fleet.hear(campaign, eui(0), Fact.READ_SENT, after(24))
+    fleet.hear(campaign, eui(1), Fact.VERSION_READ, after(25), version=TARGET)
+    fleet.orders.expire(None, campaign, after(48))
+    assert {Stage.SILENT_TO_READ: 2, Stage.PROVEN: 1} == fleet.stages(campaign)
+    assert [] == fleet.record.recount(campaign.id)
+
+
+def test_what_is_not_due_is_not_looked_at(fleet):
+    """An expiry with nothing due does not write, not even under a fence that has fallen."""
+    fleet.devices(range(1))
+    campaign = fleet.start()
+    fleet.make(campaign, 1)
+    with fleet.database.writing() as connection:
+        connection.execute(update(s.batch).values(due_at=None))
+    assert 0 == fleet.orders.expire(None, campaign, after(1000))

@@ -1,0 +1,385 @@
+"""The registry in both databases: what is put in comes out, what moves moves, verdicts count every Device."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import inspect, select, text
+
+from lamplighter.campaign import Fact
+from lamplighter.kit import Eui64, FirmwareVersion, ImageHash, Instant, UsageError
+from lamplighter.kit.instant import HOUR
+from lamplighter.registry import (
+    Cohort,
+    CplEntry,
+    CplStatus,
+    Device,
+    DeviceStatus,
+    DeviceType,
+    Hub,
+    Part,
+    Procedure,
+    Release,
+    Verdict,
+    bucket,
+)
+from lamplighter.registry.arrays import Devices, buckets
+from lamplighter.store import schema as s
+from lamplighter.store.database import Database
+from lamplighter.store.registry import Registry, note_versions
+from tests.store import campaigning
+
+NOW = Instant(1_900_000_000_000_000)
+OLD, NEW, OTHER = FirmwareVersion(1), FirmwareVersion(2), FirmwareVersion(3)
+PPMID = Cohort(
+    DeviceType.PPMID, 0x10D7, 0x0001, 0x0201, OLD, DeviceStatus.COMMISSIONED, "4.2", Part.BOTH, "", "North"
+)
+RELEASE = Release(
+    Procedure.ONE_STEP, 0x10D7, NEW, ImageHash(bytes(32)), 0x0200, 0x02FF, b"image", frozenset()
+)
+LISTED = CplEntry(0x10D7, 0x0001, 0x0201, NEW, ImageHash(bytes(32)), CplStatus.ACTIVE)
+HUB = Eui64.of(0xFFFF_FFFF_FFFF_FF00)
+
+
+@pytest.fixture
+def database(database_url):
+    opened = Database.open(database_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def registry(database):
+    return Registry(database)
+
+
+def device(number: int, cohort: Cohort = PPMID, hub: Eui64 = HUB) -> Device:
+    return Device(Eui64.of(number), hub, cohort)
+
+
+def note(database: Database, *versions: tuple[Eui64, FirmwareVersion]) -> int:
+    with database.writing() as connection:
+        connection.execute(text("CREATE TEMPORARY TABLE said (device BIGINT, version BIGINT)"))
+        if versions:
+            connection.execute(
+                text("INSERT INTO said VALUES (:device, :version)"),
+                [{"device": int(eui) - (1 << 63), "version": version.number} for eui, version in versions],
+            )
+        moved = note_versions(database, connection, "said")
+        connection.execute(text("DROP TABLE said"))
+    return moved
+
+
+EUIS = st.integers(0, 2**64 - 1).map(Eui64.of)
+WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
+COHORTS = st.builds(
+    Cohort,
+    st.sampled_from(DeviceType),
+    st.integers(0, 0xFFFF),
+    st.integers(0, 0xFFFF),
+    st.integers(0, 0xFFFF),
+    st.integers(0, 0xFFFFFFFF).map(FirmwareVersion),
+    st.sampled_from(DeviceStatus),
+    WORDS,
+    st.sampled_from(Part),
+    WORDS,
+    WORDS,
+    WORDS,
+    WORDS,
+    st.none() | st.booleans(),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@given(st.lists(st.builds(Device, EUIS, EUIS, COHORTS), max_size=8))
+def test_what_is_put_in_comes_out(registry, devices):
+    """Any Devices, the extreme identifiers among them, come back as they went in; the last row counts."""
+    registry.put_devices(devices)
+    for eui, expected in {it.eui: it for it in devices}.items():
+        assert expected == registry.device(eui)
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), min_size=1))
+def test_buckets_of_many_are_the_buckets_of_each(numbers):
+    """The array arithmetic is that of `registry.bucket`, on all 64 bits."""
+    assert [bucket(Eui64.of(n)) for n in numbers] == buckets(np.array(numbers, np.uint64)).tolist()
+
+
+def test_importing_twice_is_importing_once(registry, database):
+    """The same Devices again change no row, and make no cohort."""
+    devices = [device(n, replace(PPMID, firmware=FirmwareVersion(n % 3))) for n in range(50)]
+    registry.put_devices(devices)
+    before = _rows(database)
+    registry.put_devices(reversed(devices))
+    assert before == _rows(database)
+
+
+def _rows(database):
+    with database.reading() as connection:
+        return [
+            connection.execute(select(table).order_by(*table.primary_key)).all()
+            for table in (s.device, s.cohort, s.hub)
+        ]
+
+
+def test_the_bucket_is_stored(registry, database):
+    """The stored bucket is the one that campaigns compute with."""
+    registry.put_devices([device(77)])
+    with database.reading() as connection:
+        assert bucket(Eui64.of(77)) == connection.execute(select(s.device.c.bucket)).scalar()
+
+
+def test_a_device_that_is_not_known_is_none(registry):
+    """Neither Device nor hub is made up."""
+    assert (None, None) == (registry.device(HUB), registry.hub(HUB))
+
+
+def test_what_a_source_does_not_tell_stays(registry):
+    """Fields in `keep` stay for Devices that are known, and are taken for new ones."""
+    known = replace(PPMID, tag="pilot", part=Part.IMPORT, firmware=OTHER)
+    registry.put_devices([device(1, known)])
+    told = replace(PPMID, tag="", part=Part.BOTH, firmware=NEW)
+    registry.put_devices([device(1, told), device(2, told)], keep={"tag", "part"})
+    assert replace(known, firmware=NEW) == registry.device(Eui64.of(1)).cohort
+    assert told == registry.device(Eui64.of(2)).cohort
+
+
+@pytest.mark.parametrize("hub_first", [True, False])
+def test_devices_stand_behind_their_hubs(registry, hub_first):
+    """Whichever comes first, the Device's cohort has what the hub's row tells, and keeps the rest."""
+    hub = Hub(HUB, "HUB-1", "0102", "", capable=False)
+    steps = [lambda: registry.put_hubs([hub]), lambda: registry.put_devices([device(1)])]
+    for step in steps if hub_first else reversed(steps):
+        step()
+    expected = replace(PPMID, hub_model="HUB-1", hub_firmware="0102", region="North", hub_capable=False)
+    assert expected == registry.device(Eui64.of(1)).cohort
+
+
+def test_a_hub_that_tells_less_keeps_what_was_known(registry):
+    """Empty values take nothing away, from the hub or from the Devices behind it; new ones replace."""
+    registry.put_devices([device(1)])
+    registry.put_hubs([Hub(HUB, "HUB-1", "0102", "South", capable=True)])
+    registry.put_hubs([Hub(HUB, firmware="0103")])
+    assert Hub(HUB, "HUB-1", "0103", "South", capable=True) == registry.hub(HUB)
+    expected = replace(PPMID, hub_model="HUB-1", hub_firmware="0103", region="South", hub_capable=True)
+    assert expected == registry.device(Eui64.of(1)).cohort
+
+
+def test_a_version_that_a_device_reports_moves_it(registry, database):
+    """Devices with another version move, to a cohort that differs in nothing else; strangers are nobody."""
+    registry.put_devices([device(1), device(2), device(3, replace(PPMID, tag="pilot"))])
+    said = [(Eui64.of(1), NEW), (Eui64.of(2), OLD), (Eui64.of(3), OTHER), (Eui64.of(4), NEW)]
+    assert 2 == note(database, *said)
+    expected = [
+        replace(PPMID, firmware=NEW),
+        PPMID,
+        replace(PPMID, tag="pilot", firmware=OTHER),
+    ]
+    assert expected == [registry.device(Eui64.of(n)).cohort for n in (1, 2, 3)]
+    assert 0 == note(database, *said)
+    assert 0 == note(database)
+
+
+def test_versions_can_be_noted_twice_in_one_transaction(registry, database):
+    """The second set sees what the first has moved."""
+    registry.put_devices([device(1)])
+    with database.writing() as connection:
+        connection.execute(text("CREATE TEMPORARY TABLE said (device BIGINT, version BIGINT)"))
+        for version in (2, 3):
+            connection.execute(text("DELETE FROM said"))
+            connection.execute(text(f"INSERT INTO said VALUES ({1 - (1 << 63)}, {version})"))
+            assert 1 == note_versions(database, connection, "said")
+        connection.execute(text("DROP TABLE said"))
+    assert OTHER == registry.device(Eui64.of(1)).cohort.firmware
+
+
+def test_devices_that_are_absent_have_left(registry):
+    """All but those present are no longer ours; once, and the others stay."""
+    ends = [0, 1, 2**63, 2**64 - 1]
+    registry.put_devices([device(n) for n in ends])
+    present = np.array([1, 2**63], np.uint64)
+    assert (2, 0) == (registry.leave(present), registry.leave(present))
+    parts = [registry.device(Eui64.of(n)).cohort.part for n in ends]
+    assert [Part.NONE, Part.BOTH, Part.BOTH, Part.NONE] == parts
+
+
+def test_work_is_cut_into_transactions(registry, monkeypatch):
+    """What does not fit into one transaction goes into several, in importing, hubs and leaving alike."""
+    monkeypatch.setattr("lamplighter.store.registry.DEVICES_AT_ONCE", 3)
+    assert 10 == registry.put_devices(device(n, hub=Eui64.of(100 + n)) for n in range(10))
+    assert 10 == registry.put_hubs(Hub(Eui64.of(100 + n), f"M{n}") for n in range(10))
+    assert 9 == registry.leave(np.array([4], np.uint64))
+    assert [f"M{n}" for n in range(10)] == [registry.device(Eui64.of(n)).cohort.hub_model for n in range(10)]
+
+
+def test_the_first_load_is_like_any_other(registry, database):
+    """One transaction without indexes: hubs before and after their Devices; then the indexes are back."""
+    hubs = [Hub(Eui64.of(100 + n), f"M{n}") for n in range(3)]
+    with registry.loading() as loading:
+        assert loading is not registry
+        loading.put_hubs(hubs[:1])
+        loading.put_devices([device(n, hub=Eui64.of(100 + n)) for n in range(2)])
+        loading.put_hubs(hubs[1:])
+        loading.put_devices([device(n, hub=Eui64.of(100 + n)) for n in range(1, 3)])
+        loading.put_cpl([LISTED])
+    models = [registry.device(Eui64.of(n)).cohort.hub_model for n in range(3)]
+    assert ["M0", "M1", "M2"] == models
+    assert 1 == len(registry.cpl())
+    found = {it["name"] for it in inspect(database.engine).get_indexes("device")}
+    assert {str(index.name) for index in s.device.indexes} == found
+
+
+def test_a_later_load_is_none_of_its_own(registry):
+    """Where Devices are known it is the registry itself: each part is kept."""
+    registry.put_devices([device(1)])
+    with registry.loading() as loading:
+        assert loading is registry
+
+
+def test_a_first_load_that_fails_leaves_nothing(registry, database):
+    """No Device, no hub, and the indexes as they were."""
+
+    def fail():
+        with registry.loading() as loading:
+            loading.put_hubs([Hub(HUB, "M")])
+            loading.put_devices([device(1)])
+            raise UsageError("the file ends here")
+
+    with pytest.raises(UsageError, match="ends here"):
+        fail()
+    assert (None, None) == (registry.device(Eui64.of(1)), registry.hub(HUB))
+    assert len(s.device.indexes) == len(inspect(database.engine).get_indexes("device"))
+
+
+def test_what_a_device_itself_has_said_since_holds(database_url):
+    """A file that was drawn before a Device reported its version does not take it back; a later one does."""
+    fleet = campaigning.Fleet(database_url)
+    fleet.devices(range(2))
+    campaign = fleet.start()
+    fleet.make(campaign, 2)
+    said_at = Instant(campaigning.START + HOUR)
+    told = [campaigning.eui(n) for n in range(2)]
+    fleet.hear(campaign, told[0], Fact.ACTIVATED, said_at, version=campaigning.TARGET)
+    assert campaigning.TARGET == fleet.registry.device(told[0]).cohort.firmware
+    old = Devices.of(Device(eui, campaigning.hub(n), campaigning.PPMIDS) for n, eui in enumerate(told))
+    fleet.registry.put_arrays(old, as_of=Instant(said_at - 1))
+    versions = [fleet.registry.device(eui).cohort.firmware for eui in told]
+    assert [campaigning.TARGET, campaigning.OLD] == versions
+    fleet.registry.put_arrays(old, as_of=said_at)
+    assert campaigning.OLD == fleet.registry.device(told[0]).cohort.firmware
+    fleet.close()
+
+
+def test_a_device_that_is_being_updated_is_under_way(database_url):
+    """It is eligible, and taken: counted apart from those that are free."""
+    fleet = campaigning.Fleet(database_url)
+    fleet.devices(range(5))
+    fleet.make(fleet.start(), 2)
+    counts = {it.verdict: it.devices for it in fleet.registry.verdicts("R")}
+    assert {Verdict.ELIGIBLE: 3, Verdict.UNDER_WAY: 2} == counts
+    fleet.close()
+
+
+def test_cohorts_are_counted(registry):
+    """Each cohort that holds Devices, with how many; one that all have left is not there."""
+    registry.put_devices([device(1), device(2), device(3, replace(PPMID, tag="pilot"))])
+    registry.put_devices([device(3)])
+    assert [(PPMID, 3)] == [(it.cohort, it.devices) for it in registry.cohorts()]
+
+
+def test_cpl_entries_are_replaced(registry):
+    """An entry for the same product and version takes the other's place."""
+    withdrawn = replace(LISTED, status=CplStatus.WITHDRAWN)
+    other = replace(LISTED, version=OTHER)
+    assert 2 == registry.put_cpl([LISTED, other])
+    registry.put_cpl([withdrawn])
+    registry.put_cpl([])
+    assert [withdrawn, other] == registry.cpl()
+    assert [other] == registry.cpl(OTHER)
+
+
+def test_a_release_comes_out_as_it_went_in(registry):
+    """By name or id, its path and image with it; a list leaves the image in the database."""
+    release = replace(RELEASE, path=frozenset({OLD, OTHER}))
+    made = registry.add_release("summer", release)
+    assert made == registry.add_release("summer", release)
+    assert release == registry.release("summer") == registry.release(made)
+    [listed] = registry.releases()
+    assert (made, "summer", replace(release, image=b""), 5, None) == (
+        listed.id, listed.name, listed.release, listed.octets, listed.withdrawn_at,
+    )  # fmt: skip
+
+
+def test_a_release_is_registered_under_one_name(registry):
+    """A name means one image, and an image has one name."""
+    registry.add_release("summer", RELEASE)
+    with pytest.raises(UsageError, match=r"named 'summer' already, of version 00000002"):
+        registry.add_release("summer", replace(RELEASE, version=OTHER))
+    with pytest.raises(UsageError, match=r"registered already, as the release 'summer'"):
+        registry.add_release("autumn", RELEASE)
+
+
+def test_an_unknown_release_is_an_error_that_names_the_known(registry):
+    """Whether there are none or some."""
+    with pytest.raises(UsageError, match=r"no release 'winter'; none is registered"):
+        registry.release("winter")
+    registry.add_release("summer", RELEASE)
+    with pytest.raises(UsageError, match=r"no release 9; known are 'summer'"):
+        registry.release(9)
+
+
+def test_a_release_is_withdrawn_once(registry):
+    """The first time holds."""
+    registry.add_release("summer", RELEASE)
+    assert NOW == registry.withdraw_release("summer", NOW).withdrawn_at
+    assert NOW == registry.withdraw_release("summer", Instant(NOW + 1)).withdrawn_at
+    assert registry.release("summer").withdrawn
+
+
+def test_every_device_has_one_verdict(registry):
+    """The counts add up to the Devices, cohort by cohort, by the verdicts of `judge`."""
+    ihd = replace(PPMID, type=DeviceType.IHD)
+    registry.put_devices([device(1), device(2), device(3, replace(PPMID, firmware=NEW)), device(4, ihd)])
+    registry.add_release("summer", RELEASE)
+    verdicts = {Verdict.NOT_ON_CPL: 2, Verdict.ALREADY_THERE: 1, Verdict.NO_SERVICE_REQUEST: 1}
+    assert verdicts == {it.verdict: it.devices for it in registry.verdicts("summer")}
+    registry.put_cpl([LISTED])
+    only = registry.verdicts("summer", only=lambda cohort: cohort.type is DeviceType.PPMID)
+    assert {Verdict.ELIGIBLE: 2, Verdict.ALREADY_THERE: 1} == {it.verdict: it.devices for it in only}
+
+
+def test_a_downgrade_is_eligible_where_it_is_allowed(registry):
+    """What the plan allows is asked of the registry."""
+    registry.put_devices([device(1, replace(PPMID, firmware=OTHER))])
+    registry.put_cpl([LISTED])
+    registry.add_release("summer", RELEASE)
+    assert [Verdict.DOWNGRADE] == [it.verdict for it in registry.verdicts("summer")]
+    allowed = registry.verdicts("summer", allow_downgrade=True)
+    assert [Verdict.ELIGIBLE] == [it.verdict for it in allowed]
+
+
+def test_the_stranded_are_listed_with_the_reason(registry):
+    """Each Device that waiting will not help, and no other."""
+    worn = replace(PPMID, hardware=0x0100)
+    behind = replace(PPMID, hub_capable=False)
+    registry.put_devices([device(1), device(2, worn), device(3, behind), device(4, worn)])
+    registry.put_cpl([LISTED])
+    registry.add_release("summer", RELEASE)
+    expected = {
+        (device(2, worn), Verdict.HARDWARE_MISMATCH),
+        (device(4, worn), Verdict.HARDWARE_MISMATCH),
+        (device(3, behind), Verdict.HUB_NOT_CAPABLE),
+    }
+    listed = list(registry.stranded("summer"))
+    assert (3, expected) == (len(listed), set(listed))
+
+
+def test_devices_as_columns():
+    """An empty set is one too, and the last row of a Device counts."""
+    assert 0 == len(Devices.of([]).latest())
+    twice = Devices.of([device(2), device(1), device(2, replace(PPMID, tag="b"))]).latest()
+    assert ([1, 2], ["", "b"]) == (twice.euis.tolist(), [twice.cohorts[k].tag for k in twice.kinds])
