@@ -1,5 +1,5 @@
 # Every target sets up what it needs, and no more:
-#   make demo     two Devices from image to proven     (run-time dependencies)
+#   make demo     a campaign over 300 emulated homes   (run-time dependencies)
 #   make test     the tests                            (and the test group)
 #   make check    lint, format, types, import rules    (and the check group)
 #   make bench    ratios against bare primitives       (as for test)
@@ -24,7 +24,6 @@ READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 PYTEST_WORKERS ?= auto
 FUZZ_SECONDS ?= 20
-FETCH_SECONDS ?= 30
 PYTHON_OTHER ?=
 OTHER := .cache/other-python
 ARGS ?=
@@ -33,24 +32,13 @@ ARGS ?=
 $(shell test ! -e $(VENV) || { $(BIN)/python -c '' && grep -qF '$(CURDIR)/$(VENV)' $(BIN)/activate; } 2>/dev/null \
     || rm -rf $(VENV))
 
-PPMID_PACKAGE := @smartdcc/duis-templates 0.7.0
-PPMID_TEMPLATE := templates/11.4_*.XML
-
 .PHONY: help demo test check format bench fuzz docs long growth determinism lock clean
 
 help:
 	@sed -n '2,15s/^# \{0,1\}//p' Makefile
 
 demo: $(READY)-run
-	@image=""; \
-	if package=$$(timeout $(FETCH_SECONDS) $(BIN)/python scripts/npm_package.py $(PPMID_PACKAGE)); then \
-	    for found in "$$package"/$(PPMID_TEMPLATE); do test -f "$$found" && image=$$found; done; \
-	fi; \
-	if test -n "$$image"; then \
-	    echo "demo: the PPMID gets the published image, $${image##*/} of $(PPMID_PACKAGE)" >&2; \
-	    set -- --ppmid-image "$$image"; \
-	else echo "demo: the published PPMID image is not at hand; the demo builds one" >&2; set --; fi; \
-	exec $(BIN)/lamplighter demo "$$@" $(ARGS)
+	@exec $(BIN)/lamplighter demo $(ARGS)
 
 test: $(READY)-test
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) $(ARGS)

@@ -31,12 +31,12 @@ from bench import Skipped
 from lamplighter.campaign import Cause, Evidence, Fact
 from lamplighter.campaign.decide import decide
 from lamplighter.campaign.gates import Gate
-from lamplighter.campaign.plan import Plan, Wave
+from lamplighter.campaign.plan import Deadlines, Plan, Wave
 from lamplighter.campaign.rates import Rate
 from lamplighter.campaign.state import FIRST_STEP
 from lamplighter.campaign.status import Act
 from lamplighter.kit import Eui64, FirmwareVersion, ImageHash, Instant
-from lamplighter.kit.instant import HOUR, SECOND
+from lamplighter.kit.instant import DAY, HOUR, SECOND
 from lamplighter.registry import (
     BUCKETS,
     Cohort,
@@ -135,6 +135,7 @@ class Estate:
         plan = Plan(
             "C", (Wave("canary", 0.5, gated=False), Wave("all", 1.0)), stratify=("hub_model",),
             gate=Gate(acceptable_failure_rate=0.98, max_failure_rate=0.99),  # nothing is held
+            deadlines=Deadlines(50 * DAY, 51 * DAY, 52 * DAY),
             rate=Rate(per_hour=ORDERED + AGAIN), approvals=0,
         )  # fmt: skip
         release = Registry(self.database).registered("R").id

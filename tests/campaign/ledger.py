@@ -18,7 +18,7 @@ from lamplighter.campaign.decide import (
 )
 from lamplighter.campaign.evidence import Evidence, Fact
 from lamplighter.campaign.next import DEADLINES, DEADLINES_OF, Order
-from lamplighter.campaign.state import READY, fold
+from lamplighter.campaign.state import FINAL, READY, Stage, fold
 from lamplighter.campaign.status import CHART, CampaignStatus
 from lamplighter.kit import FirmwareVersion, Instant
 from lamplighter.kit.instant import DAY, HOUR
@@ -37,6 +37,8 @@ class Update:
     ready_at: Instant | None = None
     batch: Batch | None = None
     evidence: list = field(default_factory=list)
+    was: Stage | None = None
+    """Its stage when it was ordered last."""
 
     @property
     def progress(self):
@@ -178,6 +180,8 @@ class Ledger:
         self.ordered.append((self.now, kind, len(updates)))
         for update in updates:
             update.batch = batch
+            update.was = update.progress.stage
+            assert update.was not in FINAL, "nothing is ordered for a Device at its end"
             self.say(update, kind.fact, step=step)
 
     def say(self, update, fact, *, step=None, version=None, **more):

@@ -82,7 +82,7 @@ def made(decision, **where):
 def test_a_campaign_begins_with_its_first_wave_only():
     """Nobody but the canaries is ordered as long as nothing is known."""
     found = decide(WAVES, view(waiting={CANARY: 10, REST: 90}), (), NOON)
-    assert Decision(makes=(Make(CANARY, 0, 10),)) == found
+    assert Decision(makes=(Make(CANARY, 0, BROOD_FIRST), Make(CANARY, 1, 10 - BROOD_FIRST))) == found
 
 
 def test_a_wave_that_is_good_settles_first():
@@ -136,7 +136,7 @@ def test_a_wave_too_small_for_a_verdict_borrows_from_the_next():
         NOON,
     )
     # 43 proofs without a failure are the fewest that pass: 10 (1 - 0.9^44) / (44 * 0.9^43) >= 1 / 0.05.
-    assert (Make(REST, 0, 43 - 5),) == found.makes
+    assert 43 - 5 == made(found, wave=1) == made(found)
 
 
 def test_a_wave_that_opened_on_a_pass_is_not_choked_by_its_own_flights():
@@ -264,6 +264,17 @@ def test_other_campaigns_count_against_the_caps():
     assert 5 == made(decide(replace(ALL, caps=Caps(per_hub_model=15)), state, (), NOON))
 
 
+@pytest.mark.parametrize("cap", ["in_flight", "per_region", "per_hub_model"])
+@pytest.mark.parametrize("procedure", Procedure)
+def test_caps_hold_for_later_orders_too(cap, procedure):
+    """A second attempt, or an activation, loads as a first order does: without room it waits for a minute."""
+    plan = replace(ALL, caps=replace(Caps(), **{cap: 10}))
+    state = view(count(Stage.AT_HUB, 10), procedure=procedure)
+    stage = Stage.IMAGE_VERIFIED if procedure is TWO else Stage.TRANSFER_FAILED
+    ready = due(stage, cause=Cause.TRANSFER, since=Instant(NOON - DAY))
+    assert Decision(defer={7: NOON + MINUTE}) == decide(plan, state, (ready,), NOON)
+
+
 def test_no_hour_sees_more_than_the_rate():
     """30 of 100 an hour were ordered: 70 are left, and later attempts take their part first."""
     state = view(waiting={CANARY: 500}, last_hour=30)
@@ -293,9 +304,11 @@ def test_strata_share_what_there_is():
 
 
 def test_broods_double():
-    """Gates judge Devices that were ordered together: the first 50, the next 100, and so on."""
-    makes = decide(ALL, view(waiting={CANARY: 400}), (), NOON).makes
-    assert [(0, BROOD_FIRST), (1, 2 * BROOD_FIRST), (2, 4 * BROOD_FIRST), (3, 50)] == [it[1:] for it in makes]
+    """Gates judge Devices that were ordered together: the first 5, the next 10, and so on."""
+    makes = decide(ALL, view(waiting={CANARY: 40}), (), NOON).makes
+    assert [(0, 5), (1, 10), (2, 20), (3, 5)] == [it[1:] for it in makes]
+    makes = decide(ALL, view(count(Stage.PROVEN, 7), waiting={CANARY: 10}), (), NOON).makes
+    assert [(1, 8), (2, 2)] == [it[1:] for it in makes]
 
 
 # --- windows

@@ -13,6 +13,7 @@ from lamplighter.campaign.gates import (
     Gate,
     Outcomes,
     Ruling,
+    has_passed,
     interval,
     log_beta_tail,
     verdict,
@@ -278,6 +279,18 @@ def test_what_is_seen_never_exceeds_what_will_be_known(gate, groups, data):
     assert before.harm <= after.harm + 1e-9
     assert before.health <= after.health + 1e-9
 
+    assert has_passed(gate, groups) <= has_passed(gate, ended)
+
+
+def test_a_pass_of_the_first_groups_stands_whatever_flies_since():
+    """A thousand in the air do not stop what the first hundred have earned; a bad hundred earn nothing."""
+    flying = Outcomes(in_flight=1000)
+    assert has_passed(GATE, [Outcomes(100), flying])
+    assert Ruling.WAIT is verdict(GATE, [Outcomes(100), flying]).ruling
+    assert not has_passed(GATE, [Outcomes(80, 20), flying])
+    assert not has_passed(GATE, [flying, Outcomes(100)])
+    assert not has_passed(Gate(minimum_sample=101), [Outcomes(100), flying])
+
 
 @given(gates, outcomes)
 def test_a_failure_more_never_helps(gate, group):
@@ -424,3 +437,15 @@ def test_a_gate_that_believed_the_first_to_answer_would_err_far_more_often():
         wrong[order] = found.count(error) / 200
     assert wrong["failures first"] > 0.5
     assert wrong["failures last"] > 0.5
+
+
+@pytest.mark.parametrize("size", [5, 40])
+def test_harmful_strata_pass_by_no_beginning_more_often_than_stated(size):
+    """At p1, over all leading groups together: the miss rate is that of the whole course."""
+    rng = np.random.default_rng(20261124)
+    failed = rng.random((STRATA, GROUPS * GROUP // size, size)) < GATE.max_failure_rate
+    misses = sum(
+        has_passed(GATE, [Outcomes(size - int(bad), int(bad)) for bad in stratum])
+        for stratum in failed.sum(axis=2)
+    )
+    assert 0 < misses <= at_most(GATE.miss_rate, STRATA)

@@ -236,6 +236,10 @@ REFUSALS = {
         'deadlines.activation = "29h"',
         "30h or more",
     ),
+    f'{LEAST}activate_at = "02:00-22:00"\n{WAVE}[deadlines]\nactivation = "47h"': (
+        'deadlines.activation = "47h"',
+        "2d or more",
+    ),
     f'{LEAST}{WAVE}[target]\ntypes = ["IHD"]': ('target.types[1] = "IHD"', "PPMID"),
     f'{LEAST}{WAVE}[target]\ntypes = ["ppmid"]': ('target.types[1] = "ppmid"', "PPMID"),
     f"{LEAST}{WAVE}[target]\nmanufacturers = [4637]": ("target.manufacturers[1] = 4637", "in quotes"),

@@ -40,6 +40,18 @@ VERSIONED = frozenset({Fact.ACTIVATED, Fact.VERSION_READ})
 FAILURES = frozenset(
     {Stage.REFUSED, Stage.HUB_FAILED, Stage.TRANSFER_FAILED, Stage.ACTIVATION_FAILED, Stage.WITHDRAWN}
 )
+RESENT = frozenset(
+    {
+        Stage.RECALLED,
+        Stage.REFUSED,
+        Stage.HUB_FAILED,
+        Stage.TRANSFER_FAILED,
+        Stage.IMAGE_REJECTED,
+        Stage.ACTIVATION_FAILED,
+        Stage.UNCHANGED,
+    }
+)
+"""What an update may be sent after: somebody said that it failed, or the Device named the old version."""
 NEXT_WORD = {
     Stage.QUEUED: Fact.ACCEPTED,
     Stage.ACCEPTED: Fact.AT_HUB,
@@ -93,12 +105,25 @@ class Campaign(RuleBasedStateMachine):
     def tick(self):
         before = self.ledger.status
         orders = len(self.ledger.ordered)
-        held = {n for n, stratum in self.ledger.strata.items() if stratum.held}
+        strata = dict(self.ledger.strata)
+        held = {n for n, stratum in strata.items() if stratum.held}
+        known = {(u.cell.stratum, u.cell.wave) for u in self.ledger.updates}
+
         decision = self.ledger.tick()
         if before in {CampaignStatus.PAUSED, CampaignStatus.ABORTING}:
             assert orders == len(self.ledger.ordered), "paused means no new order"
         assert not held & {make.place.stratum for make in decision.makes}, "a held stratum gets nothing new"
         plan = self.ledger.plan
+        for kind, _, ids in decision.again:
+            if kind is Order.READ_FIRMWARE_VERSION:
+                continue
+            assert not held & {self.ledger.updates[n].cell.stratum for n in ids}, "nor anything again"
+            if kind is not Order.ACTIVATE_FIRMWARE:
+                assert {self.ledger.updates[n].was for n in ids} <= RESENT, "read before resend"
+        for n, wave in decision.opens:
+            settled = strata[n].settled_at
+            soaked = settled is not None and settled + plan.waves[wave - 1].soak <= self.ledger.now
+            assert soaked or (n, wave - 1) not in known, "the soak time is over"
         for _, kind, _ in self.ledger.ordered[orders:]:
             of = {Order.ACTIVATE_FIRMWARE: Kind.ACTIVATE, Order.READ_FIRMWARE_VERSION: Kind.READ}
             assert open_at(plan.windows, plan.blackout, self.ledger.now, of.get(kind, Kind.UPDATE))

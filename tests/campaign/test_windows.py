@@ -19,6 +19,7 @@ from lamplighter.campaign.windows import (
     next_change,
     next_open,
     open_at,
+    open_since,
     quiet_instant,
 )
 from lamplighter.kit import Instant, UsageError
@@ -268,3 +269,38 @@ def test_the_zone_is_great_britains():
     """Windows are in the time of the homes, wherever the server stands."""
     assert "Europe/London" == LONDON.key
     assert HORIZON > 2 * 366 * DAY
+
+
+@pytest.mark.parametrize(
+    ("now", "opened"),
+    [
+        ("2026-03-03T12:00:00Z", "2026-03-03T09:00:00Z"),
+        ("2026-03-03T09:00:00Z", "2026-03-03T09:00:00Z"),
+        ("2026-03-03T08:59:59Z", None),
+        ("2026-03-30T12:00:00Z", "2026-03-30T08:00:00Z"),  # summer has begun
+    ],
+)
+def test_a_window_knows_since_when_it_is_open(now, opened):
+    """To the minute, by British clocks; closed, it is open since never."""
+    found = open_since((OFFICE,), NONE, from_iso(now))
+    assert (None if opened is None else from_iso(opened)) == found
+
+
+def test_what_is_always_open_has_no_opening():
+    """Without windows there is nothing to spread over; but the end of a blackout is an opening."""
+    now = from_iso("2026-12-27T12:00:00Z")
+    assert open_since((), NONE, now) is None
+    assert from_iso("2026-12-27T00:00:00Z") == open_since((), frozenset({date(2026, 12, 26)}), now)
+
+
+@given(st.integers(0, 40 * 366 * DAY))
+def test_between_opening_and_now_it_was_open(offset):
+    """It opened at that moment, was closed just before, and has not changed since."""
+    now = Instant(from_iso("2020-01-01T00:00:00Z") + offset)
+    for windows in ((OFFICE,), (NIGHT,), (OFFICE, NIGHT)):
+        opened = open_since(windows, NONE, now)
+        assert open_at(windows, NONE, now) is (opened is not None)
+        if opened is not None:
+            assert not open_at(windows, NONE, Instant(opened - 1))
+            assert opened == next_change(windows, NONE, Instant(opened - 1))
+            assert opened <= now < next_change(windows, NONE, opened)

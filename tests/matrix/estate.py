@@ -65,7 +65,7 @@ acceptable_failure_rate = {acceptable}
 max_failure_rate = {most}
 acceptable_silence_rate = {acceptable}
 max_silence_rate = {most}
-minimum_sample = 3
+minimum_sample = {sample}
 [deadlines]
 hub = "{hub}"
 device = "{device}"
@@ -84,7 +84,7 @@ def plan(kind: DeviceType, name: str = "", **changes: str | float) -> plans.Plan
     """A small plan: a canary, then everyone; a gate that a lossy network does not trip."""
     values: dict[str, str | float] = {
         "name": name or f"{kind.value} update", "kind": kind.value, "lasts": "60d",
-        "acceptable": 0.6, "most": 0.95,
+        "acceptable": 0.6, "most": 0.95, "sample": 3,
         "hub": "6h", "device": "1d", "proof": "2d", "activation": "1d", "read": "1d",
         "backoff": "1h", "longest": "6h",
     }  # fmt: skip

@@ -4,6 +4,7 @@ At the end no Device is lost and none updated twice, every request id had effect
 is what the evidence says, and every campaign has ended.
 """
 
+import sys
 from collections import Counter
 from time import monotonic
 
@@ -24,19 +25,24 @@ def store(database_url):
     store.close()
 
 
+def say(text):
+    """For whoever has to find out why: pytest shows it where a test fails."""
+    sys.stdout.write(f"{text}\n")
+
+
 def matrix(database_url, store, tmp_path, *, seed, homes, strikes, seconds):
     workers = WORKERS[database_url.partition(":")[0].partition("+")[0]]
     planned = schedule(seed, workers + 1, strikes)
-    print(f"seed {seed}, {homes} homes, {workers + 1} processes, {strikes} strikes")
+    say(f"seed {seed}, {homes} homes, {workers + 1} processes, {strikes} strikes")
     with Rig(tmp_path, database_url, workers, homes, f"matrix {seed}", store) as rig:
         began = monotonic()
         landed = rig.strike_all(planned, seconds)
         struck = monotonic()
         rig.finish(seconds)
-        print(f"seed {seed}: struck for {struck - began:.1f} s, over after {monotonic() - struck:.1f} s more")
+        say(f"seed {seed}: struck for {struck - began:.1f} s, over after {monotonic() - struck:.1f} s more")
         starts = sum(process.starts for process in rig.processes)
-        print(f"seed {seed}: {landed} strikes landed, {starts} starts, {rig.asked} requests")
-        assert landed >= strikes // 4
+        say(f"seed {seed}: {landed} strikes landed, {starts} starts, {rig.asked} requests")
+        assert landed >= strikes // 2
     everyone = names(rig.lab)
     assert Counter({Stage.PROVEN: len(everyone)}) == rig.stages()
     assert Counter(dict.fromkeys(everyone, 1)) == rig.activations()
@@ -47,8 +53,8 @@ def matrix(database_url, store, tmp_path, *, seed, homes, strikes, seconds):
 
 @pytest.mark.parametrize("seed", [1])
 def test_nothing_is_lost_or_done_twice_whoever_is_killed(database_url, store, tmp_path, seed):
-    """A dozen homes, and a few strikes."""
-    matrix(database_url, store, tmp_path, seed=seed, homes=8, strikes=6, seconds=90)
+    """A few homes, and a few strikes."""
+    matrix(database_url, store, tmp_path, seed=seed, homes=6, strikes=5, seconds=120)
 
 
 @pytest.mark.long

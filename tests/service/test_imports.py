@@ -68,6 +68,14 @@ def test_good_rows_are_kept_and_bad_ones_reported(take):
     assert Device(Eui64.of(4), HUB, PPMID) == take.device(4)
 
 
+@pytest.mark.parametrize(
+    "eui", ["00:DB:12:34:56:78:90:A4", "0-DB-12-34-56-78-90-A4-", "00DB1234567890AG", "+0DB1234567890A4"]
+)
+def test_an_identifier_in_no_known_form_is_bad(take, eui):
+    """Both ways of reading take the two forms and no other."""
+    assert (0, 1, 1) == ((done := take(HEADER + eui + line(1)[16:])).devices, done.bad, done.unnamed)
+
+
 ROWS = st.lists(
     st.tuples(
         st.integers(1, 30),

@@ -312,3 +312,20 @@ def test_a_hold_is_released_by_name_and_noted(fleet):
     assert fleet.campaigns.view(campaign, START).strata[0].held is None, "what was pardoned holds it no more"
     with pytest.raises(UsageError, match="holds no stratum"):
         fleet.campaigns.release_hold(campaign.id, stratum.name, "anna", START)
+
+
+def test_a_pardon_lapses_as_failures_come_right(fleet):
+    """It is for those that were there when the hold was released, and no reserve for others."""
+    fleet.devices(range(300))
+    campaign = fleet.start()
+    fleet.tick(campaign, START)
+    for number in range(100):
+        fleet.hear(campaign, eui(number), Fact.HUB_FAILED, START)
+    fleet.tick(campaign, START)
+    stratum = fleet.campaigns.view(campaign, START).strata[0]
+    fleet.campaigns.release_hold(campaign.id, stratum.name, "anna", START)
+    assert 100 == fleet.campaigns.view(campaign, START).strata[0].pardoned
+    for number in range(60):
+        fleet.hear(campaign, eui(number), Fact.VERSION_READ, START, version=TARGET)
+    fleet.tick(campaign, START)
+    assert 40 == fleet.campaigns.view(campaign, START).strata[0].pardoned

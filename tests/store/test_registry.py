@@ -224,7 +224,7 @@ def test_the_first_load_is_like_any_other(registry, database):
         loading.put_hubs(hubs[:1])
         loading.put_devices([device(n, hub=Eui64.of(100 + n)) for n in range(2)])
         loading.put_hubs(hubs[1:])
-        loading.put_devices([device(n, hub=Eui64.of(100 + n)) for n in range(1, 3)])
+        loading.put_devices([device(2, hub=Eui64.of(102))])
         loading.put_cpl([LISTED])
     models = [registry.device(Eui64.of(n)).cohort.hub_model for n in range(3)]
     assert ["M0", "M1", "M2"] == models

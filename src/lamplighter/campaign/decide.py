@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from lamplighter.campaign import gates, rates, windows
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from lamplighter.registry import Procedure
 
 DEVICES_MAX: Final = 50_000  # SRV 11.1 and 11.4, DeviceIDList: new orders of one decision
-BROOD_FIRST: Final = 50  # Devices of the first brood of a wave; each next holds twice as many
+BROOD_FIRST: Final = 5  # Devices of the first brood of a wave; each next holds twice as many
 _LATER: Final = MINUTE  # until what found no room is looked at again
 _WHILE_HELD: Final = HOUR  # until what is held is looked at again; a release of the hold looks at once
 _DEFER_MAX: Final = (
@@ -242,21 +243,31 @@ def decide(plan: Plan, view: View, ready: Sequence[Ready], now: Instant) -> Deci
 
 def judge(plan: Plan, view: View) -> dict[int, gates.Judgement]:
     """What the gate says of each stratum, with the numbers behind it."""
-    broods = _broods(view)
+    return _judge(plan, view, _outcomes(view))
+
+
+_Broods = dict[tuple[int, int], gates.Outcomes]
+
+
+def _judge(plan: Plan, view: View, outcomes: Mapping[int, _Broods]) -> dict[int, gates.Judgement]:
     return {
-        stratum.id: gates.verdict(plan.gate, _pardon(broods[stratum.id], stratum.pardoned))
+        stratum.id: gates.verdict(plan.gate, _pardon(outcomes[stratum.id], stratum.pardoned))
         for stratum in view.strata
     }
 
 
-def _broods(view: View) -> dict[int, dict[tuple[int, int], gates.Outcomes]]:
-    """The outcomes of each stratum, by wave and brood."""
-    broods: dict[int, dict[tuple[int, int], gates.Outcomes]] = defaultdict(dict)
-    for count in view.counts:
-        of = broods[count.cell.stratum]
-        key = count.cell.wave, count.cell.brood
-        of[key] = of.get(key, gates.Outcomes()) + _outcome(count)
-    return broods
+def _outcomes(view: View) -> dict[int, _Broods]:
+    """What came of each stratum, by wave and brood."""
+    sums: dict[tuple[int, int, int], list[int]] = {}
+    for cell, stage, again, devices in view.counts:
+        key = cell.stratum, cell.wave, cell.brood
+        if key not in sums:
+            sums[key] = [0] * len(_Column)
+        sums[key][_COLUMNS[stage, again]] += devices
+    outcomes: dict[int, _Broods] = {stratum.id: {} for stratum in view.strata}
+    for (stratum, wave, brood), (proven, failed, silent, in_flight, _) in sums.items():
+        outcomes[stratum][wave, brood] = gates.Outcomes(proven, failed, silent, in_flight)
+    return outcomes
 
 
 def _pardon(broods: Mapping[tuple[int, int], gates.Outcomes], pardoned: int) -> list[gates.Outcomes]:
@@ -273,18 +284,28 @@ def _pardon(broods: Mapping[tuple[int, int], gates.Outcomes], pardoned: int) -> 
     return judged
 
 
-def _outcome(count: Count) -> gates.Outcomes:
-    """What a count is to the gate. A Device that has failed once counts as failed until it is proven."""
-    stage, devices = count.stage, count.devices
+class _Column(IntEnum):
+    """What a Device is to the gate."""
+
+    PROVEN = 0
+    FAILED = 1
+    SILENT = 2
+    IN_FLIGHT = 3
+    GONE = 4
+
+
+def _column(stage: Stage, again: bool) -> _Column:  # noqa: FBT001 # a row's
     if stage is Stage.PROVEN:
-        return gates.Outcomes(proven=devices)
+        return _Column.PROVEN
     if stage in _GONE:
-        return gates.Outcomes()
+        return _Column.GONE
     if stage in _SILENT:
-        return gates.Outcomes(silent=devices)
-    if stage in _FAILED or count.again:
-        return gates.Outcomes(failed=devices)
-    return gates.Outcomes(in_flight=devices)
+        return _Column.SILENT
+    # A Device that has failed once counts as failed until it is proven.
+    return _Column.FAILED if stage in _FAILED or again else _Column.IN_FLIGHT
+
+
+_COLUMNS: Final = {(stage, again): _column(stage, again) for stage in Stage for again in (False, True)}
 
 
 def _wind_up(view: View, ready: Sequence[Ready], flying: int, act: Act) -> Decision:
@@ -301,8 +322,8 @@ def _wind_up(view: View, ready: Sequence[Ready], flying: int, act: Act) -> Decis
 
 
 def _run(plan: Plan, view: View, ready: Sequence[Ready], now: Instant, flying: int) -> Decision:
-    judgements = judge(plan, view)
-    course = _waves(plan, view, judgements, now)
+    outcomes = _outcomes(view)
+    course = _waves(plan, view, outcomes, now)
     held = {stratum.id for stratum in view.strata if stratum.held is not None}
     held |= {hold.stratum for hold in course.holds}
     new_holds = {hold.stratum for hold in course.holds}
@@ -363,20 +384,19 @@ class _Course:
     """A stratum waits only for its soak time."""
 
 
-def _waves(plan: Plan, view: View, judgements: Mapping[int, gates.Judgement], now: Instant) -> _Course:
+def _waves(plan: Plan, view: View, outcomes: Mapping[int, _Broods], now: Instant) -> _Course:
     course = _Course()
-    broods = _broods(view)
+    judgements = _judge(plan, view, outcomes)
     waiting: dict[tuple[int, int], int] = defaultdict(int)
     for place, devices in view.waiting.items():
         waiting[place.stratum, place.wave] += devices
-    flying: dict[tuple[int, int], int] = defaultdict(int)
-    known: set[tuple[int, int]] = set()
-    for count in view.counts:
-        known.add((count.cell.stratum, count.cell.wave))
-        flying[count.cell.stratum, count.cell.wave] += _outcome(count).in_flight
+    flying: dict[tuple[int, int], int] = {}  # also where nobody of a wave is
+    for number, broods in outcomes.items():
+        for (nth, _), brood in broods.items():
+            flying[number, nth] = flying.get((number, nth), 0) + brood.in_flight
     last = len(plan.waves) - 1
     for stratum in view.strata:
-        standing = sum(brood.failures for brood in broods[stratum.id].values())
+        standing = sum(brood.failures for brood in outcomes[stratum.id].values())
         if standing < stratum.pardoned:
             # Some have come right since: their pardon is not for failures that nobody has looked at.
             course.pardons += ((stratum.id, standing),)
@@ -393,17 +413,19 @@ def _waves(plan: Plan, view: View, judgements: Mapping[int, gates.Judgement], no
         if (
             gated
             and found.ruling is gates.Ruling.WAIT
-            and not gates.has_passed(plan.gate, _pardon(broods[stratum.id], stratum.pardoned))
+            and not gates.has_passed(plan.gate, _pardon(outcomes[stratum.id], stratum.pardoned))
         ):
             course.limits[stratum.id] = gates.wanting(plan.gate, found.total)
         if stratum.wave >= last:
             continue
         wave = plan.waves[stratum.wave]
-        good = not waiting[here] and (found.ruling is gates.Ruling.PASS or not wave.gated or not flying[here])
+        good = not waiting[here] and (
+            found.ruling is gates.Ruling.PASS or not wave.gated or not flying.get(here)
+        )
         if not good:
             if stratum.settled_at is not None:
                 course.unsettles += (stratum.id,)
-        elif here not in known or (stratum.settled_at is not None and stratum.settled_at + wave.soak <= now):
+        elif here not in flying or (stratum.settled_at is not None and stratum.settled_at + wave.soak <= now):
             course.opens += ((stratum.id, stratum.wave + 1),)
         elif stratum.settled_at is None or now < stratum.settled_at:
             # A clock that was put back makes the soak time begin anew: longer by that, and never shorter.

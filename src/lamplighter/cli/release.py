@@ -167,7 +167,7 @@ def _listed(release: Release, entries: list[CplEntry]) -> Verdict:
     ours = [it for it in ours if release.minimum_hardware <= it.hardware <= release.maximum_hardware]
     other = sorted({str(it.hash) for it in ours if it.hash != release.hash})
     active = [it for it in ours if it.hash == release.hash and it.status is CplStatus.ACTIVE]
-    if other:
+    if other and not active:  # where it is listed, another hash of the version is another model's
         return Verdict("CPL", False, f"expected the hash {release.hash}, found {', '.join(other)}")
     if not active:
         return Verdict("CPL", None, "no active entry has this version and hash yet: no Device is eligible")

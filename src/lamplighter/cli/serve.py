@@ -7,23 +7,26 @@ import logging
 import signal
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 
 from lamplighter.cli import output, trust
-from lamplighter.cli.arguments import Duration, Eui
+from lamplighter.cli.arguments import DATABASE, ENVIRONMENT, Database, Duration, Eui
 from lamplighter.cli.logs import quiet_logs
 from lamplighter.cli.output import Report
-from lamplighter.kit import DecodeError, Instant, UsageError
+from lamplighter.kit import DecodeError, Eui64, Instant, UsageError
 from lamplighter.kit.instant import MINUTE, from_iso
 from lamplighter.protocol.smki import Role
 from lamplighter.service import keyfiles
 from lamplighter.service.gateway import Gateway, Parties, Tls
 from lamplighter.service.listener import Listener
+from lamplighter.service.processes import Processes
 from lamplighter.service.receiver import RECEIVE_PATH, Receiver
-from lamplighter.service.settings import ENVIRONMENT, Settings, given
+from lamplighter.service.settings import Settings, given
 from lamplighter.service.worker import POLL_SECONDS, Worker, rehearsal_clock, wall_clock
 from lamplighter.store import Store
 
@@ -34,9 +37,6 @@ def _set(name: str, help_: str) -> Parameter:
     return Parameter(env_var=f"{ENVIRONMENT}{name}", help=help_, negative="")
 
 
-DatabaseUrl = Annotated[
-    str | None, _set("DATABASE", "sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME.")
-]
 KeysDirectory = Annotated[Path | None, _set("KEYS", "Our private keys, and the certificates that we trust.")]
 Supplier = Annotated[
     Eui | None, _set("SUPPLIER", "Who we are. Default: whose private XML signing key it is.")
@@ -69,7 +69,7 @@ Name = Annotated[str, _set("NAME", "What this process is called in the list of l
 
 def serve(
     *,
-    database: DatabaseUrl = None,
+    database: Database = DATABASE,
     keys: KeysDirectory = None,
     dcc: Dcc = None,
     supplier: Supplier = None,
@@ -86,6 +86,9 @@ def serve(
     speed: Speed = 1.0,
     began: Began = None,
     name: Name = "",
+    receivers: Annotated[
+        int, _set("RECEIVERS", "Processes that take messages, PostgreSQL only; 0: this one does it itself.")
+    ] = 0,
 ) -> Report:
     """Run everything in one process: take the DCC's messages, decide, send. Until SIGINT or SIGTERM.
 
@@ -98,16 +101,24 @@ def serve(
     with ExitStack() as stack:
         clock = _clock(speed, began)
         parties, store, at_work = _start(settings, clock, name, stack)
-        receiver = Receiver(parties, store, clock, at_work.wake)
         try:
-            listener = Listener(receiver.application(), host, port)
+            listener: Listener | Processes
+            if receivers:
+                if store.database.is_sqlite:
+                    raise UsageError("--receivers needs PostgreSQL: SQLite is for one process")
+                opening = partial(_open_receiver, settings, parties.supplier, speed, began)
+                listener = Processes(opening, receivers, host, port)
+            else:
+                receiver = Receiver(parties, store, clock, at_work.wake)
+                listener = Listener(receiver.application(), host, port)
         except OSError as cause:
             raise UsageError(f"cannot listen on {host}:{port}: {cause.strerror or cause}") from cause
         running = stack.pop_all()
 
     def run() -> None:
+        _heed(at_work)
         with running, listener:
-            _until_told(at_work)
+            at_work.run()
 
     facts = _facts(parties, settings) | {"receiver": listener.url + RECEIVE_PATH}
     rows = [("receiver", str(facts["receiver"])), *_rows(parties, settings)]
@@ -116,7 +127,7 @@ def serve(
 
 def worker(
     *,
-    database: DatabaseUrl = None,
+    database: Database = DATABASE,
     keys: KeysDirectory = None,
     dcc: Dcc = None,
     supplier: Supplier = None,
@@ -145,8 +156,9 @@ def worker(
         running = stack.pop_all()
 
     def run() -> None:
+        _heed(at_work)
         with running:
-            _until_told(at_work)
+            at_work.run()
 
     view = output.page("worker", "Ctrl-C ends it", output.pairs(_rows(parties, settings)))
     return Report(_facts(parties, settings), view, then=run)
@@ -167,15 +179,22 @@ def _start(
     settings: Settings, clock: Callable[[], Instant], name: str, stack: ExitStack
 ) -> tuple[Parties, Store, Worker]:
     """All that both commands need, closed when the stack is."""
-    settings.check().require("database", "keys", "dcc")
+    settings.check().require("keys", "dcc")
     quiet_logs(logging.WARNING)
     parties = _parties(settings)
     gateway = Gateway.open(parties, given(settings.dcc), clock, timeout=settings.timeout, tls=settings.tls)
     stack.callback(gateway.close)
-    store = Store.open(given(settings.database))
+    store = Store.open(settings.database)
     stack.callback(store.close)
     at_work = Worker(store, gateway, clock, name, lease=settings.lease, poll=settings.poll)
     return parties, store, at_work
+
+
+def _open_receiver(settings: Settings, supplier: Eui64, speed: float, began: str | None) -> Receiver:
+    """What a receive process begins with: everything of its own."""
+    quiet_logs(logging.WARNING)
+    parties = _parties(replace(settings, supplier=supplier))
+    return Receiver(parties, Store.open(settings.database), _clock(speed, began))
 
 
 def _parties(settings: Settings) -> Parties:
@@ -201,11 +220,10 @@ def _parties(settings: Settings) -> Parties:
     return Parties(supplier, broker, ring)
 
 
-def _until_told(at_work: Worker) -> None:
-    """Work until SIGINT or SIGTERM, and end in good order."""
+def _heed(at_work: Worker) -> None:
+    """From now on SIGINT and SIGTERM end it in good order."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: at_work.stop())
-    at_work.run()
 
 
 def _facts(parties: Parties, settings: Settings) -> dict[str, Any]:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 BLOCK_OCTETS: Final = 16 << 20  # read at one time
 LINE_OCTETS_MAX: Final = 64 << 10  # no row of an inventory is a hundredth of it
 ROWS_READ: Final = 250_000  # of Parquet, at one time
-ROWS_AT_ONCE: Final = 4_000_000
+ROWS_AT_ONCE: Final = 2_000_000
 """Rows kept, 24 octets each, until they are written in the order of identifiers: else each part of a file in
 no order would touch all pages of the database."""
 _DELIMITERS: Final = ",;\t|"

@@ -27,7 +27,7 @@ _Value = TypeVar("_Value")
 class Settings:
     """How this process is to work; `None` where nothing was said."""
 
-    database: str | None = None
+    database: str
     """Where the database is: `sqlite:///FILE` or `postgresql+psycopg://...`."""
     keys: Path | None = None
     """The key directory: our private keys, and the certificates that we trust."""
@@ -52,8 +52,8 @@ class Settings:
             raise UsageError(f"--lease takes {LEASE_MIN / SECOND:g} s or more, not {self.lease / SECOND:g} s")
         if not 0 < self.timeout * SECOND <= self.lease * 2 / 3:
             raise UsageError(
-                f"--timeout takes seconds above 0, and at most two thirds of --lease ({self.lease / SECOND:g} s): "
-                f"no lease is to fall while the DCC is waited for; not {self.timeout:g}"
+                "--timeout takes seconds above 0, and at most two thirds of --lease, so that no lease falls "
+                f"while the DCC is waited for: {self.timeout:g} s is not right for {self.lease / SECOND:g} s"
             )
         if not self.poll > 0:
             raise UsageError(f"--poll takes a number of seconds above 0, not {self.poll:g}")
@@ -80,7 +80,6 @@ def given(value: _Value | None) -> _Value:
 
 
 _MEANINGS: Final = {
-    "database": "such as sqlite:///lamplighter.db",
     "keys": "the key directory, as `lamplighter keys` makes it",
     "dcc": "the base URL of the DCC's services, such as https://HOST/api/v1",
     "supplier": "our EUI-64",

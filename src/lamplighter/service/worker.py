@@ -40,7 +40,7 @@ def wall_clock() -> Instant:
 
 
 def rehearsal_clock(began: Instant, speed: float) -> Callable[[], Instant]:
-    """A clock that agreed with this machine's when the rehearsal began, and runs `speed` times as fast since then.
+    """A clock that agreed with this machine's when the rehearsal began, and runs `speed` times as fast.
 
     A lab that began at the same instant and lets time pass as fast keeps the same time.
     """

@@ -17,7 +17,7 @@ from lamplighter.campaign import windows
 from lamplighter.campaign.decide import FIRST_STEP, Again, Cell, Ready
 from lamplighter.campaign.evidence import Cause, Fact
 from lamplighter.campaign.next import DEADLINES, DEADLINES_OF, Order
-from lamplighter.campaign.state import STAGE_BITS, STAGE_SHIFT, STEP_BITS, STEP_SHIFT, Progress
+from lamplighter.campaign.state import STAGE_BITS, STAGE_SHIFT, Progress
 from lamplighter.kit import Instant
 from lamplighter.kit.instant import HOUR, MILLISECOND, MINUTE, SECOND
 from lamplighter.registry import DeviceStatus, DeviceType, Part
@@ -265,7 +265,7 @@ class Orders:
                 counter += len(some)
             batches += [(it.id, batch) for it in some]
             for it in some:
-                self._say(work, it.id, again.step, Fact.ORDERED, f"SRV {again.kind.value}")
+                self._say(work, it.id, again.step, again.kind.fact, f"SRV {again.kind.value}")
         self._choose(work.connection, batches)
         work.connection.execute(_REBATCH)
 
@@ -592,7 +592,6 @@ _CHOICE: Final = Table("chosen", MetaData(), Column("id", BigInteger), Column("b
 """Some updates, each with a batch: a temporary table of one connection."""
 
 _STAGE: Final = f"((u.progress >> {STAGE_SHIFT}) & {(1 << STAGE_BITS) - 1})"
-_STEP: Final = f"((u.progress >> {STEP_SHIFT}) & {(1 << STEP_BITS) - 1})"
 
 _READY: Final = text(
     "SELECT u.id, u.progress, u.since, c.id, c.stratum, c.wave, c.brood, c.region, c.hub_model"
@@ -651,7 +650,7 @@ _ANSWERS: Final = text(
 _SILENT: Final = f"""
 INSERT INTO fresh (device_update, step, fact, at, message, cause, detail)
 SELECT u.id, :step, CASE {_STAGE} {{cases}} END, :now, 'deadline', :cause, CASE {_STAGE} {{details}} END
-FROM device_update u WHERE u.batch = :batch AND {_STEP} = :step AND {_STAGE} IN ({{stages}})
+FROM device_update u WHERE u.batch = :batch AND {_STAGE} IN ({{stages}})
 """  # noqa: S608 # our own words
 
 _UNFINISHED: Final = text(

@@ -37,7 +37,7 @@ from lamplighter.store.registry import note_versions
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
 
     from lamplighter.store.database import Database, Fence
 
@@ -49,6 +49,12 @@ EPOCH: Final = 1 << 20
 to one small part of the index, wherever the updates are; a timeline asks each epoch."""
 
 _LOCK: Final = 0x4C61_6D70_5570_6474  # PostgreSQL's advisory lock of whoever moves updates: "LampUpdt"
+
+_POSTGRESQL: Final = (
+    "jit = off",  # compiling takes longer than these statements
+    "work_mem = '64MB'",  # as much as 100,000 pieces of evidence sort in
+    "random_page_cost = 1.1",  # a few updates are looked up by their keys; to scan them all takes longer
+)
 
 FRESH: Final = Table(
     "fresh",
@@ -117,7 +123,10 @@ _TEMPORARY: Final = {
         " device BIGINT, target BIGINT"
     ),
     # The statements that wait, each with its Device's latest update.
-    "aimed": "statement BIGINT, device_update BIGINT",
+    "latest": (
+        "statement BIGINT, id BIGINT, campaign INTEGER, batch INTEGER, progress INTEGER, busy BOOLEAN,"
+        " ready_at BIGINT, since BIGINT, cell INTEGER, device BIGINT"
+    ),
     # Each update that moves, and the columns that change with it: see `_MOVE`.
     "moved": "device_update BIGINT, cell INTEGER, before INTEGER, after INTEGER, columns INTEGER",
     "heard": "device BIGINT, version BIGINT",
@@ -188,6 +197,8 @@ def fresh(database: Database, connection: Connection) -> None:
     """
     if not database.is_sqlite:  # there BEGIN IMMEDIATE has waited
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+        for setting in _POSTGRESQL:
+            connection.exec_driver_sql(f"SET LOCAL {setting}")
     at_commit = "" if database.is_sqlite else " ON COMMIT DELETE ROWS"
     for name, columns in _TEMPORARY.items():
         connection.exec_driver_sql(f"CREATE TEMPORARY TABLE IF NOT EXISTS {name} ({columns}){at_commit}")
@@ -304,13 +315,6 @@ _REASONS: Final = {
 }
 """Why a statement is attributed to no update."""
 
-_AIM: Final = f"""
-INSERT INTO aimed
-SELECT st.id, (SELECT MAX(d.id) FROM device_update d WHERE d.device = st.device) AS latest
-FROM (SELECT id, device FROM statement WHERE inbox <= :last ORDER BY device LIMIT {_ALL}) AS st
-ORDER BY latest
-"""  # noqa: S608
-
 _OURS: Final = "qb.campaign = u.campaign AND (q.device IS NULL OR q.device = f.device)"
 _NOW: Final = _step("u.progress")
 _STEP: Final = (
@@ -328,15 +332,45 @@ SELECT CASE WHEN u.id IS NULL THEN -{_UNKNOWN}
             ELSE u.id END,
        {_STEP}, f.fact, f.at, f.message, f.cause, f.detail, f.version, f.inbox, f.id,
        {_OF_UPDATE.format(step=_STEP)}
-FROM (SELECT statement, device_update FROM aimed LIMIT {_ALL}) a
-JOIN statement f ON f.id = a.statement
-LEFT JOIN device_update u ON u.id = a.device_update
+{{waiting}}
 LEFT JOIN batch b ON b.id = u.batch
 LEFT JOIN campaign c ON c.id = u.campaign
 LEFT JOIN release r ON r.id = c.release
 LEFT JOIN request q ON q.counter = f.request
 LEFT JOIN batch qb ON qb.id = q.batch
+{{order}}
+"""
+
+# Each statement with its Device's latest update. On SQLite first the key alone, from the index, and then the
+# rows in the order of their keys; PostgreSQL has to visit the row in any case, to know that it is alive.
+_LATEST_SQLITE: Final = f"""
+INSERT INTO latest (statement, id)
+SELECT st.id, (SELECT MAX(d.id) FROM device_update d WHERE d.device = st.device) AS newest
+FROM (SELECT id, device FROM statement WHERE inbox <= :last ORDER BY device LIMIT {_ALL}) AS st
+ORDER BY newest
 """  # noqa: S608
+_WAITING_SQLITE: Final = f"""
+FROM (SELECT statement, id FROM latest LIMIT {_ALL}) a
+JOIN statement f ON f.id = a.statement
+LEFT JOIN device_update u ON u.id = a.id
+"""  # noqa: S608
+_LATEST_POSTGRESQL: Final = """
+INSERT INTO latest
+SELECT DISTINCT ON (st.id)
+       st.id, u.id, u.campaign, u.batch, u.progress, u.busy, u.ready_at, u.since, u.cell, u.device
+FROM (SELECT id, device FROM statement WHERE inbox <= :last ORDER BY device) AS st
+LEFT JOIN device_update u ON u.device = st.device
+ORDER BY st.id, u.id DESC
+"""
+_WAITING_POSTGRESQL: Final = """
+FROM latest u
+JOIN statement f ON f.id = u.statement
+"""
+
+_LATEST: Final = {
+    True: (_LATEST_SQLITE, _ATTRIBUTE.format(waiting=_WAITING_SQLITE, order="")),
+    False: (_LATEST_POSTGRESQL, _ATTRIBUTE.format(waiting=_WAITING_POSTGRESQL, order="ORDER BY u.id")),
+}
 
 _LEFT_OVER: Final = text("""
 SELECT -p.device_update AS why, p.source, f.device, f.fact, f.message, f.request, f.about_version
@@ -400,20 +434,22 @@ class Record:
             if last is None:
                 return 0
             fresh(self._database, connection)
-            taken = connection.execute(text(_AIM), {"last": last}).rowcount
-            connection.execute(text(_ATTRIBUTE))
-            if connection.execute(text("SELECT 1 FROM placed WHERE device_update < 0 LIMIT 1")).first():
-                self._bury(connection, now)
-            # By their identifiers: on PostgreSQL others may have come in between the two statements.
-            connection.execute(text("DELETE FROM statement WHERE id IN (SELECT statement FROM aimed)"))
+            latest, attribute = _LATEST[self._database.is_sqlite]
+            taken = connection.execute(text(latest), {"last": last}).rowcount
+            connection.execute(text(attribute))
+            left_over = connection.execute(_LEFT_OVER).all()
+            # By their identifiers: on PostgreSQL others may have come in between two statements.
+            connection.execute(text("DELETE FROM statement WHERE id IN (SELECT statement FROM placed)"))
+            if left_over:
+                self._bury(connection, left_over, now)
             _settle(self._database, connection, now)
             _empty(connection)
             return taken
 
-    def _bury(self, connection: Connection, now: Instant) -> None:
+    def _bury(self, connection: Connection, left_over: Sequence[Row[Any]], now: Instant) -> None:
         """Note why messages cannot be applied."""
         letters: dict[int, list[str]] = {}
-        for row in connection.execute(_LEFT_OVER):
+        for row in left_over:
             if row.why == _UNKNOWN and row.fact == Fact.LEFT.name:
                 continue  # the DCC tells of all that leave, and most of them are in no campaign
             image = "another image" if row.about_version is None else f"version {row.about_version}"

@@ -138,6 +138,7 @@ class Registry:
                 index.drop(connection)
             loading = _Loading(self._database, connection)
             yield loading
+            loading.forget_hubs()
             for index in indexes:
                 index.create(connection)
             loading.finish()
@@ -484,6 +485,10 @@ class _Loading(Registry):
         self._hubs = None
         known = connection.execute(select(s.device.c.eui).limit(1)).first() is not None
         self._hubs_came_late = self._hubs_came_late or known
+
+    def forget_hubs(self) -> None:
+        """Give back the memory."""
+        self._hubs = None
 
     def finish(self) -> None:
         """Move the Devices that came before their hub, now that there are indexes."""

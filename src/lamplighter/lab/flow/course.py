@@ -76,7 +76,7 @@ class Reports(NamedTuple):
     at: NDArray[np.int64]
     """When it was heard: an Instant."""
     outcome: NDArray[np.uint8]
-    """`Outcome` that the message tells: a failure, UPDATED, UNDER_WAY, or MUTE where no answer came in time."""
+    """`Outcome` that the message tells: a failure, UPDATED, UNDER_WAY, or MUTE where no answer came."""
 
 
 class Batch(NamedTuple):

@@ -391,6 +391,7 @@ def upgrade() -> None:
         comment="How many updates of a cell are in each stage: moved in the transaction that moves the updates.",
     )
     if op.get_bind().dialect.name == "postgresql":
+        op.execute("ALTER TABLE device_update SET (fillfactor = 70)")
         op.execute("ALTER TABLE inbox ALTER octets SET STORAGE EXTERNAL")
         op.execute("ALTER TABLE inbox SET (toast_tuple_target = 8160)")
 
