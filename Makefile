@@ -3,8 +3,10 @@
 #   make test     the tests                            (and the test group)
 #   make check    lint, format, types, import rules    (and the check group)
 #   make bench    ratios against bare primitives       (as for test)
+#   make scale    the same at ten million Devices      (as for test; minutes, and 10 GB of disk)
 #   make fuzz     each decoder for FUZZ_SECONDS        (and atheris)
 #   make long     the tests that take minutes          (as for test)
+#   make matrix   processes killed and stopped         (as for test)
 #   make growth   30 million homes in flow mode        (as for test)
 #   make determinism PYTHON_OTHER=python3.13     the same trace there as here (a second environment)
 #   make docs     write the generated pages anew       (run-time dependencies)
@@ -32,10 +34,10 @@ ARGS ?=
 $(shell test ! -e $(VENV) || { $(BIN)/python -c '' && grep -qF '$(CURDIR)/$(VENV)' $(BIN)/activate; } 2>/dev/null \
     || rm -rf $(VENV))
 
-.PHONY: help demo test check format bench fuzz docs long growth determinism lock clean
+.PHONY: help demo test check format bench scale fuzz docs long matrix growth determinism lock clean
 
 help:
-	@sed -n '2,15s/^# \{0,1\}//p' Makefile
+	@sed -n '2,17s/^# \{0,1\}//p' Makefile
 
 demo: $(READY)-run
 	@exec $(BIN)/lamplighter demo $(ARGS)
@@ -55,6 +57,12 @@ format: $(READY)-dev
 
 bench: $(READY)-test
 	$(BIN)/python -m bench $(ARGS)
+
+scale: $(READY)-test
+	$(BIN)/python -m bench --scale --json bench/results/scale.json $(ARGS)
+
+matrix: $(READY)-test
+	$(BIN)/python -m pytest -n 1 -m long tests/matrix $(ARGS)
 
 long: $(READY)-test
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -m long $(ARGS)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 BACKENDS: Final = ("sqlite", "postgresql")
 MESSAGES: Final = 3000  # in one half of a pair: half a second of the server's, or more
 CONNECTIONS: Final = 64
+CROWD: Final = 256  # connections where it is the rate that counts, and not the time of a message
 WARM_UP: Final = 200  # messages before the first pair
 
 SUPPLIER, BROKER = Eui64.parse("90-B3-D5-1F-30-01-00-00"), Eui64.parse("90-B3-D5-1F-30-00-00-02")
@@ -214,8 +215,8 @@ def against_forgetting(backend: str, count: int) -> list[float]:
     ):
         ratios = []
         for lot in lots:
-            nothing = forgetting.take(lot)
-            ratios.append(nothing.outcome.seconds / storing.take(lot).outcome.seconds)
+            nothing = forgetting.take(lot, CROWD)
+            ratios.append(nothing.outcome.seconds / storing.take(lot, CROWD).outcome.seconds)
         return ratios
 
 
@@ -233,7 +234,7 @@ def one_and_two(backend: str, count: int) -> Iterator[tuple[Figures, Figures]]:
         service(url, pid, 2, warm_up=1) as two,
     ):
         for first, second in zip(lots[::2], lots[1::2], strict=True):
-            yield one.take(first), two.take(second)
+            yield one.take(first, CROWD), two.take(second, CROWD)
 
 
 def steadiness(backend: str, count: int) -> list[float]:

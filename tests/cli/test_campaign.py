@@ -1,7 +1,9 @@
 """The verbs of a campaign: what they ask for, what they refuse and what they show."""
 
+from dataclasses import replace
+
 import pytest
-from tests.store.campaigning import START, TARGET, Fleet, eui
+from tests.store.campaigning import PPMIDS, START, TARGET, Fleet, eui
 
 from lamplighter.campaign import Cause, Fact
 from lamplighter.campaign import plan as plans
@@ -210,6 +212,30 @@ def test_all_campaigns_are_listed_and_an_empty_list_says_what_to_do(run):
     assert "" == run("campaign", "list", "--json").out
 
 
+@pytest.mark.parametrize(
+    "words", [("campaign", "list"), ("device", "show", eui(1)), ("inbox", "list")], ids=lambda it: it[0]
+)
+def test_where_there_is_no_database_none_is_made(run, tmp_path, monkeypatch, words):
+    """A command in the wrong directory says so, and leaves no empty database behind."""
+    monkeypatch.chdir(tmp_path)
+    outcome = run(*words)
+    assert (2, []) == (outcome.code, list(tmp_path.iterdir()))
+    assert all(part in outcome.err for part in ("lamplighter.db", "registry import", "LAMPLIGHTER_DATABASE"))
+
+
+def test_a_long_name_of_a_stratum_is_shown_in_full(fleet, tmp_path, run):
+    """Eighty columns, and a name that takes most of them: it is what `release-hold` asks for."""
+    fleet.devices(range(40, 50), replace(PPMIDS, hub_model="CH-A 4G dual band", hub_firmware="00090A01"))
+    path = tmp_path / "long.toml"
+    path.write_text(PLAN.replace('["region"]', '["hub_model", "hub_firmware", "hardware"]'))
+    assert 0 == run("campaign", "create", path, "--release", "R").code
+    assert 0 == run("campaign", "approve", "spring", "--by", "approver").code
+    assert 0 == run("campaign", "start", "spring").code
+    lines = run("campaign", "show", "spring").out.splitlines()
+    assert "hub_model=CH-A 4G dual band hub_firmware=00090A01 hardware=0001" in lines
+    assert max(map(len, lines)) <= 80
+
+
 @pytest.mark.usefixtures("draft")
 def test_a_watch_ends_with_its_time(run):
     """A draft does not move by itself; the last page is printed."""
@@ -247,7 +273,7 @@ def test_a_device_without_an_order_and_one_that_nobody_knows(run):
 def test_an_empty_inbox_says_so(run):
     """Nothing taken, nothing dead, nothing refused."""
     outcome = run("inbox", "list", "--json")
-    assert (0, {"taken": 0, "dead": 0, "refused": [], "messages": []}) == (
+    assert (0, {"waiting": 0, "dead": 0, "refused": [], "messages": []}) == (
         outcome.code,
         outcome.facts,
     )

@@ -58,6 +58,12 @@ def test_each_way_is_told_from_order_to_proof(walk):
         assert "02000000" == ways[name, "proven"]["timeline"][-1]["version"]
 
 
+def test_too_few_of_a_kind_for_a_gate_is_no_success_and_says_why(run):
+    """Of twelve homes two have the older hardware: they fail, no gate may hold them; exit code 1."""
+    result = run("demo", "--homes", 12, "--seed", "few")
+    assert (1, True) == (result.code, "too few of a kind for a gate to hold" in " ".join(result.out.split()))
+
+
 def test_nothing_is_written_on_stderr_that_is_no_terminal(walk):
     """Progress is for who watches; a log gets none, not even an empty line."""
     assert "" == walk[0].stderr

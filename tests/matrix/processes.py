@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from lamplighter.campaign import Progress
+from lamplighter.campaign import Fact, Progress
 from lamplighter.kit import Instant
 from lamplighter.kit.instant import SECOND, to_iso
 from lamplighter.lab import homes
@@ -51,6 +51,7 @@ _MAIN = "import sys; from lamplighter.cli import main; sys.exit(main())"
 SPEED = 600.0  # seconds in the homes for each of ours
 LEASE = "10m"  # one second of ours
 LEASE_SECONDS = 1.0
+PATIENCE_SECONDS = 20.0  # for a request that somebody is to die of; a process takes a while to start
 LOOK_SECONDS = 0.1  # between two looks at a condition that gives no word
 HURRIED: dict[str, str | float] = {
     "hub": "1h", "device": "2h", "proof": "3h", "activation": "2h", "read": "1h",
@@ -253,7 +254,7 @@ class Rig:
             else:
                 at = max(strike.request, self.asked + 1)
                 self.struck_at.setdefault(at, []).append(strike)
-                patience = min(deadline, monotonic() + 5 * LEASE_SECONDS)
+                patience = min(deadline, monotonic() + PATIENCE_SECONDS)
                 until(
                     lambda at=at, patience=patience: (
                         self.asked >= at or self.ended() or monotonic() >= patience
@@ -348,6 +349,15 @@ def stages(store: Store) -> Counter[Stage]:
             Progress(number).stage
             for number in connection.execute(select(s.device_update.c.progress)).scalars()
         )
+
+
+def refused(store: Store) -> list[str]:
+    """The codes with which the DCC refused a first attempt, as the Supplier has it: it has no reason to."""
+    query = select(s.evidence.c.message).where(
+        s.evidence.c.fact.in_([Fact.REFUSED.name, Fact.ACTIVATION_REFUSED.name, Fact.READ_FAILED.name])
+    )
+    with store.database.reading() as connection:
+        return list(connection.execute(query).scalars())
 
 
 def names(lab: homes.Lab) -> set[str]:

@@ -436,6 +436,30 @@ def test_a_campaign_that_cannot_be_looked_at_does_not_stop_the_others(side, ppmi
 
 
 @pytest.mark.usefixtures("ppmid")
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_what_cannot_be_written_down_is_not_sent(side):
+    """A full disk: no attempt can be noted, so nothing goes out; when there is room again, work goes on."""
+
+    def full(word):
+        with side.store.database.reading() as connection:
+            connection.exec_driver_sql(f"PRAGMA query_only = {word}")
+
+    side.dcc.reply = unreachable
+    side.settle()
+    tried = len(side.dcc.requests)
+    side.dcc.reply = side.dcc.accept
+    full("ON")
+    side.pass_(MINUTE)
+    side.settle()
+    assert tried == len(side.dcc.requests)
+    assert 0 < side.reconciler.failures
+    full("OFF")
+    side.pass_(MINUTE)
+    side.settle()
+    assert Stage.ACCEPTED is side.stage()
+
+
+@pytest.mark.usefixtures("ppmid")
 @pytest.mark.parametrize("jump", [-40 * DAY, -HOUR, HOUR, 3 * HOUR])
 def test_a_clock_that_jumps_orders_nothing_twice(side, jump):
     """Back or forth, by hours or weeks: one request, rising counters, no tally below nothing."""

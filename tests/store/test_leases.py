@@ -74,6 +74,13 @@ def test_a_clock_that_ran_ahead_does_not_block_for_long(leases):
     assert Fence("inbox", "b", 2) == leases.take("inbox", "b", NOW, TTL)
 
 
+def test_whoever_looked_at_the_clock_a_moment_ago_takes_no_lease_that_lives(leases):
+    """A slow look, or a clock that is a little behind, is no reason to put out an owner that has renewed."""
+    fence = leases.take("inbox", "a", NOW, TTL)
+    assert fence == leases.take("inbox", "a", later(1), TTL)
+    assert leases.take("inbox", "b", NOW, TTL) is None
+
+
 def test_a_fallen_fence_writes_nothing(database, leases):
     """A worker that wakes up after its lease has gone to another finds that nothing of its work is kept."""
     old = leases.take("campaign:1", "a", NOW, TTL)
@@ -103,3 +110,16 @@ def test_an_owner_that_hangs_in_a_transaction_hangs_nobody_else(database, leases
     with database.writing(fence):
         assert leases.take("inbox", "b", later(11), TTL) is None
     assert leases.take("inbox", "b", later(11), TTL) is not None
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_the_owner_renews_while_another_looks_at_its_lease(database, leases):
+    """Who asks for a lease locks it for a moment: the owner waits that out, and does not believe it lost."""
+    fence = leases.take("inbox", "a", NOW, TTL)
+    with ThreadPoolExecutor(1) as pool:
+        with database.writing() as connection:
+            connection.execute(select(s.lease.c.name).with_for_update()).all()
+            renewed = pool.submit(leases.take, "inbox", "a", later(1), TTL)
+            with pytest.raises(TimeoutError):
+                renewed.result(0.2)
+        assert fence == renewed.result(10)

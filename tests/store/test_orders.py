@@ -9,16 +9,17 @@ import pytest
 from sqlalchemy import update
 
 from lamplighter.campaign import Cause, Fact, Order, Stage
-from lamplighter.campaign.decide import Again, Decision, Hold, Make
+from lamplighter.campaign.decide import Again, Decision, Hold, Make, decide
+from lamplighter.campaign.plan import Caps, Target
 from lamplighter.campaign.state import FIRST_STEP, SUBS
 from lamplighter.campaign.status import Act, CampaignStatus
 from lamplighter.kit import Instant
 from lamplighter.kit.instant import DAY, MILLISECOND, MINUTE, SECOND
-from lamplighter.registry import DeviceStatus, Part, Procedure
+from lamplighter.registry import Device, DeviceStatus, Part, Procedure
 from lamplighter.store import LeaseLostError
 from lamplighter.store import schema as s
 from lamplighter.store.orders import next_counter
-from tests.store.campaigning import HOUR, ONE_WAVE, PPMIDS, START, SWITCHES, TARGET, Fleet, Wave, eui
+from tests.store.campaigning import HOUR, ONE_WAVE, PPMIDS, START, SWITCHES, TARGET, Fleet, Wave, eui, hub
 
 READ, UPDATE, ACTIVATE = Order.READ_FIRMWARE_VERSION, Order.UPDATE_PPMID_FIRMWARE, Order.ACTIVATE_FIRMWARE
 
@@ -473,3 +474,97 @@ def test_what_is_not_due_is_not_looked_at(fleet):
     with fleet.database.writing() as connection:
         connection.execute(update(s.batch).values(due_at=None))
     assert 0 == fleet.orders.expire(None, campaign, after(1000))
+
+
+# --- found in review
+
+
+def test_a_word_before_the_order_was_sent_and_then_a_recall_leave_nobody_in_the_air(fleet):
+    """A late word of an earlier attempt may be taken for one of this; deadlines must go on for it."""
+    fleet.devices(range(2))
+    campaign = fleet.start()
+    fleet.make(campaign, 2)
+    fleet.hear(campaign, eui(0), Fact.ON_DEVICE, after(1))
+    fleet.campaigns.act(campaign.id, Act.PAUSE, "anna", after(2))
+    assert {Stage.ON_DEVICE: 1, Stage.RECALLED: 1} == fleet.stages(campaign)
+    for hour in (26, 98, 122, 124):
+        fleet.orders.expire(None, campaign, after(hour))
+    assert {Stage.SILENT_ON_DEVICE: 1, Stage.RECALLED: 1} == fleet.stages(campaign)
+    assert [] == fleet.record.recount(campaign.id)
+
+
+def test_an_order_that_nobody_needs_any_more_does_not_stay_in_the_outbox_for_ever(fleet):
+    """All its Devices proved themselves before it was sent, and the campaign is over."""
+    fleet.devices(range(2))
+    campaign = fleet.start()
+    fleet.make(campaign, 2)
+    for number in range(2):
+        fleet.hear(campaign, eui(number), Fact.VERSION_READ, after(1), version=TARGET)
+    for hour in (2, 200, 201):
+        fleet.tick(campaign, after(hour))
+    assert CampaignStatus.FINISHED is fleet.campaigns.find(campaign.id).status
+    assert [] == fleet.rows("SELECT counter FROM request WHERE answered_at IS NULL")
+    assert {Stage.PROVEN: 2} == fleet.stages(campaign)
+
+
+def test_orders_of_a_clock_that_ran_ahead_are_not_silent_years_later(fleet):
+    """It is put right, and the deadlines count from then; nor do the rates count them for years."""
+    fleet.devices(range(3))
+    campaign = fleet.start()
+    years = after(10 * 365 * 24)
+    fleet.make(campaign, 2, now=years)
+    fleet.answer(years)
+    fleet.orders.expire(None, campaign, after(1))
+    fleet.orders.expire(None, campaign, after(24))
+    assert {Stage.QUEUED: 2} == fleet.stages(campaign)
+    fleet.orders.expire(None, campaign, after(25))
+    assert {Stage.SILENT_BEFORE_HUB: 2} == fleet.stages(campaign)
+    view = fleet.campaigns.view(campaign, after(26))
+    assert (2, 0) == (view.ordered, view.last_hour)
+
+
+def test_what_was_put_off_by_a_clock_that_ran_ahead_is_looked_at(fleet):
+    """Nothing is put off for longer than a day."""
+    fleet.devices(range(2))
+    campaign = fleet.start()
+    fleet.make(campaign, 2)
+    failed(fleet, campaign, range(2))
+    [first, second] = fleet.orders.ready(campaign, START)
+    defer = {first.id: after(10 * 365 * 24), second.id: after(24)}
+    fleet.decide(campaign, Decision(defer=defer), START)
+    assert [first.id] == [it.id for it in fleet.orders.ready(campaign, START)]
+
+
+def test_a_later_attempt_looks_at_the_home_where_the_device_is_now(fleet):
+    """Its hub was replaced by that of its neighbour: one update at a hub at a time, at the new one."""
+    fleet.devices(range(2))
+    campaign = fleet.start()
+    fleet.make(campaign, 1)
+    [number] = (it for it in range(2) if eui(it) in fleet.ordered(campaign))
+    failed(fleet, campaign, [number])
+    fleet.registry.put_devices([Device(eui(number), hub(1 - number), PPMIDS)])
+    fleet.make(campaign, 1)  # the neighbour's
+    assert 2 == len(fleet.ordered(campaign))
+    again(fleet, campaign, UPDATE, FIRST_STEP + SUBS, after(1))
+    assert {Stage.HUB_FAILED: 1, Stage.QUEUED: 1} == fleet.stages(campaign)
+    fleet.hear(campaign, eui(1 - number), Fact.VERSION_READ, after(2), version=TARGET)
+    again(fleet, campaign, UPDATE, FIRST_STEP + SUBS, after(3))
+    homes = fleet.rows("SELECT COUNT(*), COUNT(DISTINCT hub) FROM device_update")
+    assert ([(2, 1)], {Stage.QUEUED: 1, Stage.PROVEN: 1}) == (homes, fleet.stages(campaign))
+
+
+@pytest.mark.parametrize(
+    "caps", [Caps(in_flight=3), Caps(per_region=3), Caps(per_hub_model=3), Caps(requests_per_day=3)]
+)
+def test_two_campaigns_that_see_the_same_room_do_not_both_take_it(fleet, caps):
+    """Two workers look at one moment, and order one after the other: the second finds the room gone."""
+    fleet.devices(range(4))
+    fleet.devices(range(4, 8), replace(PPMIDS, model=2))
+    one = fleet.start(replace(ONE_WAVE, caps=caps, target=Target(models=frozenset({1}))))
+    two = fleet.start(replace(ONE_WAVE, name="D", caps=caps, target=Target(models=frozenset({2}))))
+    looks = [(it, fleet.campaigns.view(it, START)) for it in (one, two)]
+    for campaign, view in looks:
+        fleet.orders.commit(None, campaign, view, decide(campaign.plan, view, [], START), [], START)
+    assert (3, 0) == (len(fleet.ordered(one)), len(fleet.ordered(two)))
+    fleet.tick(two, START)
+    assert 0 == len(fleet.ordered(two))

@@ -380,6 +380,6 @@ def test_the_stranded_are_listed_with_the_reason(registry):
 
 def test_devices_as_columns():
     """An empty set is one too, and the last row of a Device counts."""
-    assert 0 == len(Devices.of([]).latest())
-    twice = Devices.of([device(2), device(1), device(2, replace(PPMID, tag="b"))]).latest()
+    assert [] == list(Devices.of([]).in_order(9))
+    (twice,) = Devices.of([device(2), device(1), device(2, replace(PPMID, tag="b"))]).in_order(9)
     assert ([1, 2], ["", "b"]) == (twice.euis.tolist(), [twice.cohorts[k].tag for k in twice.kinds])

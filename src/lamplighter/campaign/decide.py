@@ -36,7 +36,7 @@ DEVICES_MAX: Final = 50_000  # SRV 11.1 and 11.4, DeviceIDList: new orders of on
 BROOD_FIRST: Final = 5  # Devices of the first brood of a wave; each next holds twice as many
 _LATER: Final = MINUTE  # until what found no room is looked at again
 _WHILE_HELD: Final = HOUR  # until what is held is looked at again; a release of the hold looks at once
-_DEFER_MAX: Final = (
+DEFER_MAX: Final = (
     DAY  # a release that is withdrawn meanwhile, or a clock that is put back, is noticed by then
 )
 
@@ -481,7 +481,7 @@ class _Room:
 
     def at_last(self, instant: int) -> Instant:
         """No later than the campaign's end, and than what may have changed is to be noticed."""
-        return Instant(min(instant, self._end, self._now + _DEFER_MAX))
+        return Instant(min(instant, self._end, self._now + DEFER_MAX))
 
     def begun(self, places: Iterable[Place]) -> set[Place]:
         """The places whose jitter is over: where new orders may go out in this window."""

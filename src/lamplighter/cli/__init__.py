@@ -44,7 +44,7 @@ app.command(
 )
 app.command("lamplighter.cli.device:app", name="device", help="Where one Device is, and how it came there.")
 app.command("lamplighter.cli.inbox:app", name="inbox", help="Messages that came; dead letters.")
-app.command("lamplighter.cli.demo:demo", name="demo", help="Update one PPMID and one HCALCS, end to end.")
+app.command("lamplighter.cli.demo:demo", name="demo", help="Run a campaign over 300 emulated homes.")
 app.command("lamplighter.cli.image:app", name="image", help="Inspect, build, sign, verify firmware images.")
 app.command("lamplighter.cli.keys:app", name="keys", help="Make, import and list certificates and keys.")
 app.command("lamplighter.cli.lab:app", name="lab", help="Rehearse against an emulated DCC and its homes.")

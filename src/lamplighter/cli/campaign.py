@@ -37,6 +37,7 @@ Because = Annotated[str, Parameter(help="Why, for the record.", show_default=Fal
 @app.command
 def create(
     plan: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
+    /,
     *,
     release: Annotated[str | None, Parameter(help="Name of the release, as `release list` shows it.")] = None,
     example: Annotated[
@@ -57,8 +58,10 @@ def create(
     """
     if example:
         return Report({"example": plans.EXAMPLE}, output.Uncut(Text(plans.EXAMPLE.rstrip())))
-    if plan is None or release is None:
-        raise UsageError("missing: a plan and --release NAME; `campaign create --example` prints a plan")
+    if plan is None:
+        raise UsageError("missing: a file with a plan; `campaign create --example` prints one to begin from")
+    if release is None:
+        raise UsageError("missing: --release NAME; `release list` shows the names")
     asked = _plan(plan)
     with opened(database) as store:
         number = store.registry.registered(release).id
@@ -77,6 +80,7 @@ def create(
 @app.command
 def show(
     name: Name,
+    /,
     *,
     verify: Annotated[
         bool, Parameter(negative="", show_default=False, help="Count everything anew from the evidence.")
@@ -104,6 +108,7 @@ def list_(*, database: Database = DATABASE) -> Report:
 @app.command
 def approve(
     name: Name,
+    /,
     *,
     digest: Annotated[
         str | None, Parameter(help="What you approve, as `campaign show` prints it. Default: as it is now.")
@@ -123,25 +128,25 @@ def approve(
 
 
 @app.command
-def start(name: Name, *, by: Who = "", because: Because = "", database: Database = DATABASE) -> Report:
+def start(name: Name, /, *, by: Who = "", because: Because = "", database: Database = DATABASE) -> Report:
     """Start an approved draft."""
     return _act(Act.START, name, by, because, database)
 
 
 @app.command
-def pause(name: Name, *, by: Who = "", because: Because = "", database: Database = DATABASE) -> Report:
+def pause(name: Name, /, *, by: Who = "", because: Because = "", database: Database = DATABASE) -> Report:
     """Order nothing more for now. What the DCC has already goes on; its evidence is taken."""
     return _act(Act.PAUSE, name, by, because, database)
 
 
 @app.command
-def resume(name: Name, *, by: Who = "", because: Because = "", database: Database = DATABASE) -> Report:
+def resume(name: Name, /, *, by: Who = "", because: Because = "", database: Database = DATABASE) -> Report:
     """Go on with a paused campaign."""
     return _act(Act.RESUME, name, by, because, database)
 
 
 @app.command
-def abort(name: Name, *, by: Who = "", because: Because = "", database: Database = DATABASE) -> Report:
+def abort(name: Name, /, *, by: Who = "", because: Because = "", database: Database = DATABASE) -> Report:
     """End a campaign for good: what is in flight comes to its end, nothing is tried again."""
     return _act(Act.ABORT, name, by, because, database)
 
@@ -150,6 +155,7 @@ def abort(name: Name, *, by: Who = "", because: Because = "", database: Database
 def release_hold(
     name: Name,
     stratum: Annotated[str, Parameter(help="The stratum, as `campaign show` prints it.")],
+    /,
     *,
     by: Who = "",
     because: Because = "",
@@ -164,6 +170,7 @@ def release_hold(
 @app.command
 def watch(
     name: Name,
+    /,
     *,
     every: Annotated[float, Parameter(help="Seconds between two looks.")] = _EVERY,
     timeout: Annotated[float | None, Parameter(help="Stop watching after so many seconds.")] = None,

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from rich.padding import Padding
 from rich.text import Text
 
 from lamplighter.campaign.gates import Ruling
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 _BAR: Final = 32  # cells of a bar
 _EVENTS_SHOWN: Final = 8
+_STRATA_IN_SHORT: Final = 8  # three lines each: what a terminal has room for
+_STRATA_SHOWN: Final = 100
+_DIGEST_DIGITS: Final = 12  # enough to tell one from another; a draft's page has it in full
 _DIFFERENCES_SHOWN: Final = 20
 _STATUS: Final = {
     CampaignStatus.DRAFT: "yellow",
@@ -79,10 +83,12 @@ def page(seen: Seen, *, short: bool = False) -> RenderableType:
     if seen.total:
         parts.append(_funnel(seen))
     if seen.view.strata:
-        parts.append(_strata(seen))
+        parts.append(_strata(seen, _STRATA_IN_SHORT if short else _STRATA_SHOWN))
     if not short:
         others: dict[Verdict, int] = {v: n for v, n in seen.verdicts.items() if n}
         others.pop(Verdict.ELIGIBLE, None)
+        if campaign.started_at is not None:
+            others.pop(Verdict.ALREADY_THERE, None)  # by now also those that it has brought there itself
         if others:
             parts.append(_left_out(others))
         parts.append(_events(seen.events))
@@ -140,24 +146,43 @@ def _bad(state: State) -> bool:
     )
 
 
-def _strata(seen: Seen) -> RenderableType:
-    """What the gate says of each stratum, and by which numbers."""
-    numbers = ("ordered", "proven", "failed", "silent", "in flight")
-    table = output.grid("stratum", "wave", *numbers, "gate", right=numbers)
-    why = output.grid("stratum", "why")
-    for stratum in seen.view.strata:
+def _strata(seen: Seen, most: int) -> RenderableType:
+    """What the gate says of each stratum, and by which numbers; the held ones first, at most so many.
+
+    A stratum's name is as long as the plan makes it, so it has a line of its own.
+    """
+    ended = seen.campaign.status in ENDED
+    strata = sorted(seen.view.strata, key=lambda it: it.held is None)
+    rows = [_numbers(seen, it) for it in strata[:most]]
+    widths = [max(map(len, column)) for column in zip(_NUMBERS, *rows, strict=True)]
+    parts: list[RenderableType] = [Text(f"{_aligned(_NUMBERS, widths)}  gate", "dim")]
+    for stratum, row in zip(strata, rows, strict=False):
         found = seen.judgements[stratum.id]
-        total = found.total
         ruling = Ruling.HOLD if stratum.held is not None else found.ruling
-        table.add_row(
-            stratum.name,
-            _wave(seen, stratum),
-            *(f"{n:,}" for n in (total.ordered, total.proven, total.failed, total.silent, total.in_flight)),
-            Text(ruling.value, _RULINGS[ruling]),
-        )
-        if seen.campaign.status not in ENDED:
-            why.add_row(stratum.name, stratum.held or found.reason)
-    return output.stacked(table, *((Text(), why) if why.row_count else ()))
+        line = Text(_aligned(row, widths))
+        line.append(f"  {ruling.value}" if not ended or ruling is not Ruling.WAIT else "", _RULINGS[ruling])
+        parts += [Text(stratum.name, "bold", overflow="fold"), line]
+        if not ended:
+            parts.append(Padding(Text(stratum.held or found.reason, "dim"), (0, 0, 0, 4)))
+    if len(strata) > most:
+        parts.append(Text(f"and {len(strata) - most:,} more; --json has them all", "dim"))
+    return output.stacked(*parts)
+
+
+_NUMBERS: Final = ("wave", "ordered", "proven", "failed", "silent", "in flight")
+
+
+def _numbers(seen: Seen, stratum: Stratum) -> tuple[str, ...]:
+    """The cells of a stratum's line, without what the gate says."""
+    total = seen.judgements[stratum.id].total
+    numbers = (total.ordered, total.proven, total.failed, total.silent, total.in_flight)
+    return (_wave(seen, stratum), *(f"{number:,}" for number in numbers))
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """The first cell to the left, the numbers to the right."""
+    numbers = zip(cells[1:], widths[1:], strict=True)
+    return "  ".join(["", cells[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in numbers)])
 
 
 def _wave(seen: Seen, stratum: Stratum) -> str:
@@ -175,7 +200,8 @@ def _left_out(verdicts: Mapping[Verdict, int]) -> RenderableType:
 def _events(events: Sequence[Event]) -> RenderableType:
     table = output.grid("when", "who", "what", "")
     for event in events[-_EVENTS_SHOWN:]:
-        table.add_row(_moment(event.at), event.who, event.what, event.detail)
+        detail = f"{event.detail[:_DIGEST_DIGITS]}…" if event.what == "approve" else event.detail
+        table.add_row(_moment(event.at), event.who, event.what, detail)
     return table
 
 

@@ -392,10 +392,12 @@ def _report(ended: _Ending, timeout: float, keep: Path | None) -> Report:
     title = f"{proven} Devices have proven their new version"
     if ended.held:
         title += f"; a gate held {harmed + spared} after {harmed} had got bad firmware, and spared {spared}"
+    if stray := ended.devices(held=False, ordered=True, stages=frozenset(FINAL) - {Stage.PROVEN}):
+        title += f"; {stray} failed, too few of a kind for a gate to hold (--homes {_HOMES} has enough)"
     if not ended.in_time:
         title += f"; gave up after {timeout:g} s (--timeout)"
     parts: list[Any] = [pages.page(it, short=True) for it in ended.seen]
-    parts += [it.view(title=str(it.device)) for it in ended.journeys]
+    parts += [it.view(title=f"{it.device}  {it.campaign}") for it in ended.journeys]
     if keep is not None:
         facts["kept"] = str(keep)
         parts.append(Text(f"kept in {keep}", "dim"))

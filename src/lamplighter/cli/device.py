@@ -24,7 +24,7 @@ app: Final = App(name="device", help="Where one Device is, and how it came there
 
 
 @app.command
-def show(device: EuiOption, *, database: Database = DATABASE) -> Report:
+def show(device: EuiOption, /, *, database: Database = DATABASE) -> Report:
     """What is known of a Device, and the evidence of its updates in the order of time.
 
     Parameters
@@ -131,16 +131,28 @@ class Journey:
 
 def _rows(device: Device) -> list[tuple[str, Any]]:
     cohort = device.cohort
-    capable = {True: "can update it", False: "cannot update it", None: "may or may not update it"}
+    capable = {
+        True: "can update it",
+        False: "cannot update it",
+        None: "whether it can update it is not known",
+    }
     return [
         ("make", f"{cohort.manufacturer:04X} {cohort.model:04X}, hardware {cohort.hardware:04X}"),
         ("firmware", str(cohort.firmware)),
         ("status", cohort.status.value),
-        ("hub", f"{device.hub}  {cohort.hub_model} {cohort.hub_firmware}: {capable[cohort.hub_capable]}"),
+        ("hub", _hub(device)),
+        ("", capable[cohort.hub_capable]),
         ("region", cohort.region or "unknown"),
         ("our part", cohort.part.value),
         *([("tag", cohort.tag)] if cohort.tag else []),
     ]
+
+
+def _hub(device: Device) -> str:
+    cohort = device.cohort
+    model = f", model {cohort.hub_model}" if cohort.hub_model else ""
+    firmware = f", firmware {cohort.hub_firmware}" if cohort.hub_firmware else ""
+    return f"{device.hub}{model}{firmware}"
 
 
 def _facts(device: Device | None) -> dict[str, Any] | None:

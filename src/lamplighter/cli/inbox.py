@@ -38,14 +38,14 @@ def list_(
     if not 1 <= limit <= 100_000:  # a screenful, a report
         raise UsageError(f"--limit takes 1 to 100000, not {limit}")
     with opened(database) as store:
-        taken, dead = store.inbox.counts()
+        waiting, dead = store.inbox.counts()
         refused = store.inbox.refusals()
         if everything:
             rows = [(it, "") for it in store.inbox.latest(limit)]
         else:
             rows = [(it.letter, it.reason) for it in store.inbox.dead_letters(limit)]
     facts: dict[str, Any] = {
-        "taken": taken,
+        "waiting": waiting,
         "dead": dead,
         "refused": [
             {"day": to_iso(it.day)[:10], "reason": it.reason, "messages": it.messages} for it in refused
@@ -80,7 +80,7 @@ def list_(
             gate.add_row(to_iso(it.day)[:10], it.reason, f"{it.messages:,}")
         parts.append(gate)
     title = "inbox" if everything else "dead letters"
-    return Report(facts, output.page(title, f"{taken:,} messages taken, {dead:,} dead", *parts))
+    return Report(facts, output.page(title, f"{dead:,} dead, {waiting:,} wait to be applied", *parts))
 
 
 @app.command

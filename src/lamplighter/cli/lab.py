@@ -20,6 +20,7 @@ from lamplighter.lab.faults import EVER, FAULTS, Scheduled
 from lamplighter.lab.rehearsal import Rehearsal
 from lamplighter.protocol import image as images
 from lamplighter.service import keyfiles
+from lamplighter.service.worker import wall_clock
 
 app: Final = App(name="lab", help="Rehearse against an emulated DCC and its homes.", help_format="markdown")
 faults_app: Final = App(name="faults", help="What can be made to go wrong.")
@@ -145,7 +146,8 @@ def serve(
 ) -> Report:
     """Serve the DCC User Interface of a lab over HTTP, until SIGINT or SIGTERM.
 
-    Prints the three services' URLs, then lets time pass. It listens on this machine alone: the keys of a lab
+    Prints the three services' URLs, and by which options `lamplighter serve` keeps the same time; then lets
+    time pass. It listens on this machine alone: the keys of a lab
     follow from its seed and protect nothing.
 
     Parameters
@@ -192,6 +194,7 @@ def serve(
         "seed": seed,
         "speed": speed,
         "now": to_iso(lab.world.now),
+        "began": None if (began := _began(lab.world.now, speed)) is None else to_iso(began),
     }
     rows = [
         *((lab_pages.SERVICES[service], f"{server.url}/{service.value}") for service in Service),
@@ -200,6 +203,7 @@ def serve(
         ("ACB", str(homes.ACB)),
         *((name, str(path)) for name, path in (("keys", keys_out), ("images", images_out)) if path),
         ("state", str(facts["state"])),
+        *([("clock", f"--speed {speed:g} --began {facts['began']}")] if began is not None else []),
     ]
     pace = f"{speed:g} times as fast as the day" if speed else "as fast as it goes"
     view = output.page("lab", f"{homes_} homes, seed {seed}, {pace}; Ctrl-C ends it", output.pairs(rows))
@@ -207,6 +211,14 @@ def serve(
         # While it serves, uvicorn listens to both, ends in good order, and then raises them again for us.
         signal.signal(number, lambda *_: server.end())
     return Report(facts, view, then=server.run)
+
+
+def _began(now: Instant, speed: float) -> Instant | None:
+    """For `lamplighter serve --began`: the moment at which this lab's time and the day's are the same.
+
+    None where they never meet: at the speed of the day, or at none.
+    """
+    return None if speed in {0, 1} else Instant(round((wall_clock() * speed - now) / (speed - 1)))
 
 
 def _write_keys(directory: Path, lab: homes.Lab) -> None:

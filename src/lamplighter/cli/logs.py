@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -20,8 +21,20 @@ def quiet_logs(level: int = logging.ERROR) -> None:
     structlog.configure(
         processors=[*earlier, _escape, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # whatever stderr is by then
+        logger_factory=lambda *_: _Log(sys.stderr),  # whatever stderr is by then
     )
+
+
+class _Log(structlog.PrintLogger):
+    """A log on a full disk, or whose reader has gone, must not end the thread that has something to say."""
+
+    def msg(self, message: str) -> None:
+        """Print, if that can be."""
+        with suppress(OSError, ValueError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = msg
+    fatal = failure = err = error = critical = exception = msg
 
 
 def _escape(_: Any, __: str, event: EventDict) -> EventDict:

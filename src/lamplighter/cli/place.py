@@ -4,6 +4,8 @@ import getpass
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
 
 from lamplighter.cli.arguments import ENVIRONMENT
 from lamplighter.kit import DecodeError, Instant, UsageError
@@ -11,10 +13,18 @@ from lamplighter.kit.instant import from_iso
 from lamplighter.service.worker import rehearsal_clock, wall_clock
 from lamplighter.store import Store
 
+_FILE: Final = "sqlite:///"
+
 
 @contextmanager
 def opened(url: str) -> Iterator[Store]:
-    """The database, for as long as a command takes."""
+    """The database, for as long as a command takes. Raises `UsageError` where there is none yet."""
+    file = Path(url.removeprefix(_FILE).partition("?")[0])
+    if url.startswith(_FILE) and file.name and ":memory:" not in url and not file.exists():
+        raise UsageError(
+            f"there is no database at {file}: `registry import` makes one, "
+            f"and --database or {ENVIRONMENT}DATABASE says where it is"
+        )
     store = Store.open(url)
     try:
         yield store

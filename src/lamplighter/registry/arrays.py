@@ -13,7 +13,7 @@ import numpy as np
 from lamplighter.registry.device import BUCKET_BITS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -55,14 +55,28 @@ class Devices:
             np.array(euis, np.uint64), np.array(hubs, np.uint64), np.array(kinds, np.int64), list(cohorts)
         )
 
-    def part(self, start: int, stop: int) -> Devices:
-        """Some of its rows."""
-        return Devices(self.euis[start:stop], self.hubs[start:stop], self.kinds[start:stop], self.cohorts)
+    @classmethod
+    def joined(cls, parts: list[Devices]) -> Devices:
+        """The rows of all parts, one after the other; takes them out of the list, for their memory."""
+        rows = sum(map(len, parts))
+        euis, hubs, kinds = np.empty(rows, np.uint64), np.empty(rows, np.uint64), np.empty(rows, np.int32)
+        cohorts: dict[Cohort, int] = {}
+        parts.reverse()
+        start = 0
+        while parts:
+            part = parts.pop()
+            stop = start + len(part)
+            euis[start:stop], hubs[start:stop] = part.euis, part.hubs
+            kinds[start:stop] = _numbers(cohorts, part.cohorts)[part.kinds]
+            start = stop
+        return cls(euis, hubs, kinds, list(cohorts))
 
-    def latest(self) -> Devices:
-        """The same with each Device once: the last of its rows; in the order of identifiers."""
+    def in_order(self, size: int) -> Iterator[Devices]:
+        """Each Device once, the last of its rows, in the order of identifiers; so many at a time."""
         chosen = _last(self.euis)
-        return Devices(self.euis[chosen], self.hubs[chosen], self.kinds[chosen], self.cohorts)
+        for start in range(0, len(chosen), size):
+            some = chosen[start : start + size]
+            yield Devices(self.euis[some], self.hubs[some], self.kinds[some], self.cohorts)
 
 
 class HubKind(NamedTuple):
@@ -72,6 +86,15 @@ class HubKind(NamedTuple):
     firmware: str = ""
     region: str = ""
     capable: bool | None = None
+
+    def then(self, later: HubKind) -> HubKind:
+        """What is known when this was told first and that later."""
+        return HubKind(
+            later.model or self.model,
+            later.firmware or self.firmware,
+            later.region or self.region,
+            self.capable if later.capable is None else later.capable,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,22 +125,65 @@ class Hubs:
         euis, kinds = zip(*rows, strict=True) if rows else ((), ())
         return cls(np.array(euis, np.uint64), np.array(kinds, np.int64), list(told))
 
-    def part(self, start: int, stop: int) -> Hubs:
-        """Some of its rows."""
-        return Hubs(self.euis[start:stop], self.kinds[start:stop], self.told)
+    @classmethod
+    def merged(cls, parts: list[Hubs]) -> Hubs:
+        """Each hub once, in the order of identifiers: what a later part does not tell stays as it was.
+
+        In each part a hub is once at most. Takes the parts out of the list, for their memory.
+        """
+        rows = sum(map(len, parts))
+        euis, kinds = np.empty(rows, np.uint64), np.empty(rows, np.int32)
+        told: dict[HubKind, int] = {}
+        parts.reverse()
+        start = 0
+        while parts:
+            part = parts.pop()
+            stop = start + len(part)
+            euis[start:stop] = part.euis
+            kinds[start:stop] = _numbers(told, part.told)[part.kinds]
+            start = stop
+        order = np.argsort(euis, kind="stable")
+        euis, kinds = euis[order], kinds[order]
+        is_first = np.ones(rows, bool)
+        is_first[1:] = euis[1:] != euis[:-1]
+        if is_first.all():
+            return cls(euis, kinds, list(told))
+        first = np.flatnonzero(is_first)
+        times = np.diff(first, append=rows)
+        found, which = kinds[first], np.arange(len(first))
+        for later in range(1, int(times.max())):
+            which = which[times[which] > later]
+            names = list(told)
+            pairs = found[which].astype(np.int64) << 32 | kinds[first[which] + later]
+            pairs, of = np.unique(pairs, return_inverse=True)
+            after = [names[pair >> 32].then(names[pair & 0xFFFF_FFFF]) for pair in pairs.tolist()]
+            found[which] = _numbers(told, after)[of]
+        return cls(euis[is_first], found, list(told))
 
     def latest(self) -> Hubs:
-        """The same with each hub once: the last of its rows; in the order of identifiers."""
+        """Each hub once, the last of its rows, in the order of identifiers."""
         chosen = _last(self.euis)
         return Hubs(self.euis[chosen], self.kinds[chosen], self.told)
+
+    def in_order(self, size: int) -> Iterator[Hubs]:
+        """Each hub once, the last of its rows, in the order of identifiers; so many at a time."""
+        hubs = self.latest()
+        for start in range(0, len(hubs), size):
+            yield Hubs(hubs.euis[start : start + size], hubs.kinds[start : start + size], hubs.told)
+
+
+def _numbers(known: dict[Any, int], things: Sequence[Any]) -> Indices:
+    """The number of each thing; what is new gets the next."""
+    return np.array([known.setdefault(thing, len(known)) for thing in things], np.int32)
 
 
 def _last(euis: Identifiers) -> Indices:
     """The place of the last row of each, in the order of identifiers."""
     order = np.argsort(euis, kind="stable")
+    ordered = euis[order]
     last = np.ones(len(euis), bool)
-    last[:-1] = euis[order[1:]] != euis[order[:-1]]
-    return order[last]
+    last[:-1] = ordered[1:] != ordered[:-1]
+    return order if last.all() else order[last]
 
 
 def buckets(euis: Identifiers) -> Indices:

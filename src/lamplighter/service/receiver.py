@@ -3,9 +3,9 @@
 204 means: verified, and on our disk. 400 means: refused, and why; nothing of it was stored but a count. 503
 means: not now, so that the DCC tries again. Nothing else is said of a message.
 
-What comes while a lot of messages is worked off is the next lot. A thread verifies each message of a lot and
-stores all in one transaction: one flush to the disk for all, and a processor that does one thing at a time
-(a message between two naps costs half as much again to verify).
+What comes while a lot of messages is looked at is the next lot. One thread verifies the messages of a lot,
+another stores all of them in one transaction, with one flush to the disk, while the first has the next lot.
+Lots are made for the processor, too: between two naps a message costs half as much again to verify.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from queue import SimpleQueue
+from queue import Queue, SimpleQueue
 from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -166,20 +166,32 @@ class _Waiting(NamedTuple):
     answer: Callable[[int, str], None]
 
 
+class _Verified(NamedTuple):
+    lot: list[_Waiting]
+    answers: list[tuple[int, str]]
+    """One for each of the lot, if what is to be stored is stored."""
+    messages: list[Incoming]
+
+
 class _Desk:
-    """One event loop's queue, and the thread that works off what waits in it. `_work` alone runs in that."""
+    """One event loop's queue, and two threads that work it off, `_verify` and `_store`."""
 
     def __init__(self, receiver: Receiver, loop: asyncio.AbstractEventLoop) -> None:
         self._receiver = receiver
         self._loop = loop
         self._waiting: list[_Waiting] = []
         self._octets = 0
-        self._working = False
+        self._verifying = False
         self._timer: asyncio.TimerHandle | None = None
         self._lots: SimpleQueue[list[_Waiting] | None] = SimpleQueue()
+        self._verified: Queue[_Verified | None] = Queue(maxsize=1)
         self._refusals_stored_at = -REFUSALS_SECONDS
-        self._thread = threading.Thread(target=self._work, name="inbox", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=target, name=name, daemon=True)
+            for target, name in ((self._verify, "verify"), (self._store, "inbox"))
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def offer(self, octets: bytes, answer: Callable[[int, str], None]) -> None:
         """Have a message verified and stored."""
@@ -197,17 +209,18 @@ class _Desk:
         self._stir()
 
     def close(self) -> None:
-        """Work off what waits, and end the thread."""
+        """Work off what waits, and end the threads."""
         if self._timer is not None:
             self._timer.cancel()
         self._lots.put(self._waiting)
         self._lots.put(None)
         self._waiting = []
-        self._thread.join(_CLOSE_SECONDS)
+        for thread in self._threads:
+            thread.join(_CLOSE_SECONDS)
 
     def _stir(self) -> None:
-        """See to it that what waits is handed to the thread, soon."""
-        if self._working:
+        """See to it that what waits is handed over, soon."""
+        if self._verifying:
             return
         if len(self._waiting) >= LOT_GOOD:
             self._hand_over()
@@ -220,29 +233,32 @@ class _Desk:
             self._timer = None
         lot, self._waiting = self._waiting[:LOT_MAX], self._waiting[LOT_MAX:]
         self._octets -= sum(len(each.octets) for each in lot)
-        self._working = True
+        self._verifying = True
         self._lots.put(lot)
 
-    def _done(self, lot: list[_Waiting], answers: list[tuple[int, str]]) -> None:
-        self._working = False
-        for each, (status, text) in zip(lot, answers, strict=True):
-            each.answer(status, text)
+    def _handed_on(self) -> None:
+        self._verifying = False
         if self._waiting:
             self._stir()
 
-    def _work(self) -> None:
-        while (lot := self._lots.get()) is not None:
-            answers = self._worked_off(lot)
-            try:
-                self._loop.call_soon_threadsafe(self._done, lot, answers)
-            except RuntimeError:  # the loop has ended meanwhile: nobody waits for an answer any more
-                _log.warning("answers lost", messages=len(lot))
-            if monotonic() - self._refusals_stored_at >= REFUSALS_SECONDS:
-                self._store_refusals()
-        self._store_refusals()
+    def _done(self, lot: list[_Waiting], answers: list[tuple[int, str]]) -> None:
+        for each, (status, text) in zip(lot, answers, strict=True):
+            each.answer(status, text)
 
-    def _worked_off(self, lot: list[_Waiting]) -> list[tuple[int, str]]:
-        """The answer to each message of a lot. Each is verified; then all are stored, or none."""
+    def _in_loop(self, callback: Callable[..., None], *arguments: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(callback, *arguments)
+        except RuntimeError:  # the loop has ended meanwhile: nobody waits for an answer any more
+            _log.warning("answers lost")
+
+    def _verify(self) -> None:
+        """One thread: verify each message of a lot; wait where the store is two lots behind."""
+        while (lot := self._lots.get()) is not None:
+            self._verified.put(self._looked_at(lot))
+            self._in_loop(self._handed_on)
+        self._verified.put(None)
+
+    def _looked_at(self, lot: list[_Waiting]) -> _Verified:
         receiver = self._receiver
         answers = [_TAKEN] * len(lot)
         messages = []
@@ -255,14 +271,27 @@ class _Desk:
             except Exception as error:  # noqa: BLE001 # a fault of ours, and no other message may suffer from it
                 _log.error("message not read", reason=_first_line(error))
                 answers[index] = _UNREAD
+        return _Verified(lot, answers, messages)
+
+    def _store(self) -> None:
+        """The other thread: store all of a lot, or none."""
+        while (verified := self._verified.get()) is not None:
+            lot, answers, messages = verified
+            if messages and not self._is_stored(messages):
+                answers = [_UNSTORED if answer == _TAKEN else answer for answer in answers]
+            self._in_loop(self._done, lot, answers)
+            if monotonic() - self._refusals_stored_at >= REFUSALS_SECONDS:
+                self._store_refusals()
+        self._store_refusals()
+
+    def _is_stored(self, messages: list[Incoming]) -> bool:
         try:
-            if messages:
-                receiver.store(messages)
+            self._receiver.store(messages)
         except Exception as error:  # noqa: BLE001 # whatever: they are not on the disk, and the DCC must hear so
-            receiver.counts["unstored"] += len(messages)
+            self._receiver.counts["unstored"] += len(messages)
             _log.error("messages not stored", messages=len(messages), reason=_first_line(error))
-            return [_UNSTORED if answer == _TAKEN else answer for answer in answers]
-        return answers
+            return False
+        return True
 
     def _store_refusals(self) -> None:
         if self._receiver.has_refusals:

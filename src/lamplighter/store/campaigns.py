@@ -28,7 +28,7 @@ from lamplighter.kit.instant import DAY, HOUR, MINUTE
 from lamplighter.registry import BUCKETS, CplEntry, CplStatus, Procedure, Release, Verdict, judge
 from lamplighter.store import record
 from lamplighter.store import schema as s
-from lamplighter.store.registry import _cohort as cohort_of
+from lamplighter.store.registry import cohort_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -494,12 +494,12 @@ class Campaigns:
             ordered, last_hour = connection.execute(
                 _ORDERED, {"campaign": campaign.id, "since": now - HOUR}
             ).one()
-            last_day = connection.execute(_LAST_DAY, {"since": now - DAY}).scalar_one()
+            last_day = connection.execute(LAST_DAY, {"since": now - DAY}).scalar_one()
             counts = [
                 Count(Cell(*cell), Stage(stage), bool(again), devices)
                 for *cell, stage, again, devices in connection.execute(_COUNTS, {"campaign": campaign.id})
             ]
-            elsewhere = [Busy(*it) for it in connection.execute(_ELSEWHERE, {"campaign": campaign.id})]
+            elsewhere = [Busy(*it) for it in connection.execute(ELSEWHERE, {"campaign": campaign.id})]
             some = pools(connection, campaign.id)
         waves = {it.id: it.wave for it in strata}
         waiting: dict[Place, int] = defaultdict(int)
@@ -598,9 +598,10 @@ def recall(connection: Connection, campaign: int, now: Instant) -> int:
         .scalars()
         .all()
     )
+    # Their deadlines go on: a late word of an earlier order may have been taken for one of this order, and
+    # what is in the air by that must come down again.
     for batch in sorted(set(taken)):
         connection.execute(_TAKE_BACK, {"batch": batch, "now": now})
-        connection.execute(update(s.batch).where(s.batch.c.id == batch).values(due_at=None))
     return len(taken)
 
 
@@ -637,7 +638,7 @@ _COUNTS: Final = text(
     " WHERE s.campaign = :campaign AND t.devices > 0 ORDER BY c.id, t.stage, t.again"
 )
 
-_ELSEWHERE: Final = text(
+ELSEWHERE: Final = text(
     "SELECT c.region, c.hub_model, CAST(SUM(t.devices) AS INTEGER)"  # noqa: S608 # our own words
     " FROM campaign k JOIN stratum s ON s.campaign = k.id JOIN cell c ON c.stratum = s.id"
     " JOIN tally t ON t.cell = c.id"
@@ -660,7 +661,7 @@ _ORDERED: Final = select(
     ).cast(Integer),
 ).where(s.batch.c.campaign == bindparam("campaign"), s.batch.c.kind.in_(UPDATES))
 
-_LAST_DAY: Final = select(func.coalesce(func.sum(s.batch.c.devices), 0).cast(Integer)).where(
+LAST_DAY: Final = select(func.coalesce(func.sum(s.batch.c.devices), 0).cast(Integer)).where(
     s.batch.c.campaign.in_(select(s.campaign.c.id)), s.batch.c.created_at > bindparam("since")
 )
 

@@ -49,12 +49,15 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        # Readers do not wait for the writer, nor it for them.
-        self._readers = engine.execution_options(**{_READS: True})
+        # Readers do not wait for the writer, nor it for them; what they see is of one moment.
+        options: dict[str, Any] = {_READS: True}
+        if engine.dialect.name != "sqlite":  # there a transaction sees one moment in any case
+            options["isolation_level"] = "REPEATABLE READ"
+        self._readers = engine.execution_options(**options)
 
     @classmethod
     def open(cls, url: str) -> Database:
-        """Open the database at `url` (`sqlite:///file` or `postgresql+psycopg://...`), and bring it up to date.
+        """Open the database at `url` (`sqlite:///file`, `postgresql+psycopg://...`), and bring it up to date.
 
         Raises `UsageError` where the address is none, or the database cannot be reached or migrated.
         """

@@ -42,15 +42,18 @@ class Leases:
         """Take a lease that nobody holds, or hold on to one's own, until `ttl` us from now.
 
         None: another has it, or is at this moment at work under it. `owner` is unique for each run of each
-        process. One's own lease keeps its fence. A lease that ends later than `ttl` from now was taken by a
-        clock that is ahead, and counts as ended: all take a name with the same `ttl`.
+        process. One's own lease keeps its fence. A lease that ends later than twice `ttl` from now was taken
+        by a clock that is far ahead, and counts as ended: all take a name with the same `ttl`. Not at once
+        above `ttl`: a moment lies between reading the clock and looking at the lease, and the owner may have
+        renewed it in that.
         """
         new = self._database.insert(s.lease).values(name=name, owner=owner, fence=1, until=now + ttl)
         mine = s.lease.c.owner == new.excluded.owner
         with self._database.writing() as connection:
-            here = connection.execute(select(s.lease.c.name).where(s.lease.c.name == name)).first()
-            # A holder that hangs in the middle of a transaction must not hang whoever looks after it.
-            if here is not None and not self._database.is_sqlite:
+            here = connection.execute(select(s.lease.c.owner).where(s.lease.c.name == name)).scalar()
+            # A holder that hangs in the middle of a transaction must not hang whoever looks after it. One's
+            # own lease is waited for: another looks at it for a moment, and must not take it from us by that.
+            if here not in (None, owner) and not self._database.is_sqlite:
                 free = select(s.lease.c.name).where(s.lease.c.name == name).with_for_update(skip_locked=True)
                 if connection.execute(free).first() is None:
                     return None
@@ -62,7 +65,7 @@ class Leases:
                         "until": new.excluded.until,
                         "fence": s.lease.c.fence + case((mine, 0), else_=1),
                     },
-                    where=or_(mine, s.lease.c.until <= now, s.lease.c.until > now + ttl),
+                    where=or_(mine, s.lease.c.until <= now, s.lease.c.until > now + 2 * ttl),
                 ).returning(s.lease.c.fence)
             ).scalar()
         return None if number is None else Fence(name, owner, number)

@@ -14,17 +14,27 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from sqlalchemy import BigInteger, Column, Integer, MetaData, Table, func, insert, select, text, update
 
 from lamplighter.campaign import windows
-from lamplighter.campaign.decide import FIRST_STEP, Again, Cell, Ready
+from lamplighter.campaign.decide import DEFER_MAX, FIRST_STEP, Again, Cell, Ready
 from lamplighter.campaign.evidence import Cause, Fact
 from lamplighter.campaign.next import DEADLINES, DEADLINES_OF, Order
 from lamplighter.campaign.state import STAGE_BITS, STAGE_SHIFT, Progress
 from lamplighter.kit import Instant
-from lamplighter.kit.instant import HOUR, MILLISECOND, MINUTE, SECOND
+from lamplighter.kit.instant import DAY, HOUR, MILLISECOND, MINUTE, SECOND
 from lamplighter.registry import DeviceStatus, DeviceType, Part
 from lamplighter.registry.eligibility import PARTS
 from lamplighter.store import record
 from lamplighter.store import schema as s
-from lamplighter.store.campaigns import POLICY, UPDATES, change, note, pools, recall, spans
+from lamplighter.store.campaigns import (
+    ELSEWHERE,
+    LAST_DAY,
+    POLICY,
+    UPDATES,
+    change,
+    note,
+    pools,
+    recall,
+    spans,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -102,12 +112,15 @@ class Orders:
     def ready(self, campaign: Campaign, now: Instant, limit: int = READY_MAX) -> list[Ready]:
         """The updates that wait for us, the longest waiting first."""
         with self._database.reading() as connection:
-            return [
-                Ready(number, Cell(*cell), Progress(progress), Instant(since))
-                for number, progress, since, *cell in connection.execute(
-                    _READY, {"campaign": campaign.id, "now": now, "limit": limit}
-                )
-            ]
+            rows = list(connection.execute(_READY, {"campaign": campaign.id, "now": now, "limit": limit}))
+            if len(rows) < limit:
+                # Nothing is put off for longer: this was put off by a clock that ran ahead.
+                ahead = {"campaign": campaign.id, "beyond": now + DEFER_MAX, "limit": limit - len(rows)}
+                rows += connection.execute(_READY_AHEAD, ahead).all()
+        return [
+            Ready(number, Cell(*cell), Progress(progress), Instant(since))
+            for number, progress, since, *cell in rows
+        ]
 
     # --- a decision
 
@@ -122,8 +135,9 @@ class Orders:
     ) -> int:
         """Carry out a decision that was made of this view and these ready updates; how much it changed.
 
-        0: nothing, because nothing was to be done, or the campaign no longer stands where it was seen. Raises
-        `LeaseLostError`, and then nothing was done.
+        0: nothing, because nothing was to be done, or the campaign no longer stands where it was seen, or
+        other campaigns have taken room under the caps meanwhile. Raises `LeaseLostError`, and then nothing
+        was done.
         """
         if not decision:
             return 0
@@ -134,9 +148,12 @@ class Orders:
             if status != view.status.value:
                 return 0
             record.fresh(self._database, connection)
+            if (decision.makes or decision.again) and _is_outrun(connection, campaign, view, now):
+                return 0
             work = _Work(connection, campaign, now)
             self._steer(work, decision)
-            if decision.recall:
+            # At the end nobody waits for what is unsent, and nobody would look at it again.
+            if decision.recall or decision.act is not None:
                 work.done += recall(connection, campaign.id, now)
             self._follow_up(work, decision, ready)
             if decision.makes:
@@ -457,11 +474,17 @@ class Orders:
         A deadline counts from the order, or from the DCC's answer to the last request of its batch where that
         came later: what was not sent can have no answer, and nobody of such a batch is silent.
         """
+        longest = max(campaign.plan.deadlines.of(name) for name in DEADLINES)
+        at = {"campaign": campaign.id, "now": now, "latest": now + longest + max(_UNSENT, _STRAGGLERS)}
         with self._database.reading() as connection:
-            if connection.execute(_DUE, {"campaign": campaign.id, "now": now}).first() is None:
+            if all(connection.execute(query, at).first() is None for query in (_DUE, _OF_AHEAD)):
                 return 0
         with self._database.writing(fence) as connection:
             record.fresh(self._database, connection)
+            # Batches of a clock that ran ahead count as made now: else their Devices would wait until then,
+            # what they say would be taken for older than their orders, and the rates would be used up.
+            for query in (_MADE_NOW, _DUE_NOW):
+                connection.execute(query, at)
             looked_at = changed = 0
             for batch in connection.execute(_DUE, {"campaign": campaign.id, "now": now}).all():
                 if looked_at and looked_at + batch.devices > EXPIRE_MAX:
@@ -475,7 +498,7 @@ class Orders:
 
     def _expired(self, connection: Connection, plan: Plan, batch: Any, now: Instant) -> dict[str, Any]:
         """What becomes of a batch whose deadline has passed; its evidence goes into `record.FRESH`."""
-        unanswered, answered_at = connection.execute(_ANSWERS, {"batch": batch.id}).one()
+        unanswered, answered_at = connection.execute(_ANSWERS, {"batch": batch.id, "now": now}).one()
         if unanswered:
             return {"due_at": now + _UNSENT}
         names = DEADLINES_OF[Order(batch.kind)]
@@ -582,6 +605,22 @@ def _executions(kind: Order, plan: Plan, now: Instant) -> Callable[[int], int | 
 _STRIDE: Final = 97  # seconds between one and the next: prime, so that a batch fills the quiet hour evenly
 
 
+def _is_outrun(connection: Connection, campaign: Campaign, view: View, now: Instant) -> bool:
+    """Whether others have ordered since the view: two that saw the same room must not both take it."""
+    caps = campaign.plan.caps
+    if caps.requests_per_day is not None:
+        last_day = connection.execute(LAST_DAY, {"since": now - DAY}).scalar_one()
+        if last_day > view.last_day:
+            return True
+    if (caps.in_flight, caps.per_region, caps.per_hub_model) == (None, None, None):
+        return False
+    seen = {(region, hub_model): devices for region, hub_model, devices in view.elsewhere}
+    return any(
+        devices > seen.get((region, hub_model), 0)
+        for region, hub_model, devices in connection.execute(ELSEWHERE, {"campaign": campaign.id})
+    )
+
+
 def _name(connection: Connection, stratum: int) -> str:
     return str(connection.execute(select(s.stratum.c.name).where(s.stratum.c.id == stratum)).scalar_one())
 
@@ -593,16 +632,18 @@ _CHOICE: Final = Table("chosen", MetaData(), Column("id", BigInteger), Column("b
 
 _STAGE: Final = f"((u.progress >> {STAGE_SHIFT}) & {(1 << STAGE_BITS) - 1})"
 
-_READY: Final = text(
+_WAITING: Final = (
     "SELECT u.id, u.progress, u.since, c.id, c.stratum, c.wave, c.brood, c.region, c.hub_model"
     " FROM device_update u JOIN cell c ON c.id = u.cell"
-    " WHERE u.campaign = :campaign AND u.ready_at IS NOT NULL AND u.ready_at <= :now"
-    " ORDER BY u.ready_at LIMIT :limit"
+    " WHERE u.campaign = :campaign AND u.ready_at IS NOT NULL"
 )
+_READY: Final = text(f"{_WAITING} AND u.ready_at <= :now ORDER BY u.ready_at LIMIT :limit")
+_READY_AHEAD: Final = text(f"{_WAITING} AND u.ready_at > :beyond ORDER BY u.ready_at LIMIT :limit")
 
+# Their home is where the registry says that they are now: a Device may have a new hub since its last order.
 _CHOSEN: Final = text(
-    "SELECT u.id, u.device, u.hub, u.progress,"
-    " (SELECT 1 FROM device_update o WHERE o.hub = u.hub AND o.busy LIMIT 1) IS NOT NULL,"
+    "SELECT u.id, u.device, COALESCE(d.hub, u.hub), u.progress,"
+    " (SELECT 1 FROM device_update o WHERE o.hub = COALESCE(d.hub, u.hub) AND o.busy LIMIT 1) IS NOT NULL,"
     " k.type, k.status, k.part"
     " FROM chosen c JOIN device_update u ON u.id = c.id"
     " LEFT JOIN device d ON d.eui = u.device LEFT JOIN cohort k ON k.id = d.cohort"
@@ -612,7 +653,9 @@ _CHOSEN: Final = text(
 _DEFER: Final = text("UPDATE device_update SET ready_at = :at WHERE id = :of AND ready_at IS NOT NULL")
 
 _REBATCH: Final = text(
-    "UPDATE device_update SET batch = c.batch, ready_at = NULL FROM chosen c WHERE c.id = device_update.id"
+    "UPDATE device_update SET batch = c.batch, ready_at = NULL,"
+    " hub = COALESCE((SELECT d.hub FROM device d WHERE d.eui = device_update.device), device_update.hub)"
+    " FROM chosen c WHERE c.id = device_update.id"
 )
 
 # How many Devices of a cohort stand in a range of buckets, up to a limit, and where the last of them stands.
@@ -642,8 +685,15 @@ _DUE: Final = text(
     " WHERE campaign = :campaign AND due_at <= :now ORDER BY due_at, id LIMIT 1000"
 )
 
+_OF_AHEAD: Final = text(
+    "SELECT 1 FROM batch WHERE campaign = :campaign AND (created_at > :now OR due_at > :latest) LIMIT 1"
+)
+_MADE_NOW: Final = text("UPDATE batch SET created_at = :now WHERE campaign = :campaign AND created_at > :now")
+_DUE_NOW: Final = text("UPDATE batch SET due_at = :now WHERE campaign = :campaign AND due_at > :latest")
+
 _ANSWERS: Final = text(
-    "SELECT SUM(CASE WHEN answered_at IS NULL THEN 1 ELSE 0 END), MAX(answered_at)"
+    "SELECT SUM(CASE WHEN answered_at IS NULL THEN 1 ELSE 0 END),"
+    " MAX(CASE WHEN answered_at <= :now THEN answered_at END)"  # later: by a clock that ran ahead
     " FROM request WHERE batch = :batch"
 )
 

@@ -11,8 +11,8 @@ import hashlib
 import json
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import numpy as np
 from sqlalchemy import Connection, and_, func, insert, select, text, update
@@ -40,15 +40,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
-    from sqlalchemy import Row
+    from sqlalchemy import Row, Table
 
     from lamplighter.kit import Instant
     from lamplighter.registry.arrays import Identifiers, Indices
     from lamplighter.store.database import Database
 
 DEVICES_AT_ONCE: Final = 250_000  # in one transaction, and in memory
+LOADED_AT_ONCE: Final = 16_000_000
+"""Rows of a first load, 20 octets each, until they are written: the whole of a fleet as large as any."""
+_PARTS_AT_ONCE: Final = 1000  # parts of a first load, the answer of one home each, until they are joined
+_CODES_MAX: Final = 1 << 22  # an array of as many numbers is made
 _ROWS_AT_ONCE: Final = 50_000  # read from a cursor
 _BIND_MAX: Final = 500  # values in one IN (...); every database takes as many
+Columns = TypeVar("Columns", Devices, Hubs)
 _LOCK: Final = 0x4C41_4D50_0001  # of PostgreSQL's advisory locks: who moves Devices
 _SIGN: Final = 1 << 63
 
@@ -122,25 +127,23 @@ class Registry:
     def loading(self) -> Iterator[Registry]:
         """A registry to put very many rows into; where no Device is known yet, in one transaction.
 
-        Then the indexes are made at its end, which takes a fraction of the time. Meanwhile nobody else reads
-        Devices on PostgreSQL, or writes anything on SQLite. Where it fails nothing of it is kept.
+        Then rows are gathered, `LOADED_AT_ONCE` of them, and written in the order of identifiers, and the
+        indexes are made at the end: a fraction of the time. What was put is there to read when the block has
+        ended. Meanwhile nobody else reads Devices on PostgreSQL, or writes anything on SQLite. Where it fails
+        nothing of it is kept.
         """
         with ExitStack() as stack:
-            connection = stack.enter_context(self._moving())
-            if connection.execute(select(s.device.c.eui).limit(1)).first() is not None:
+            connection = stack.enter_context(self._database.engine.connect())
+            if self._database.is_sqlite:
+                stack.enter_context(_sorting_in_files(connection))
+            stack.enter_context(connection.begin())
+            _alone(self._database, connection)
+            if _is_any(connection, s.device):
                 stack.close()
                 yield self
                 return
-            if not self._database.is_sqlite:  # between two parts a file is read, for as long as that takes
-                connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
-            indexes = sorted(s.device.indexes, key=lambda it: str(it.name))
-            for index in indexes:
-                index.drop(connection)
             loading = _Loading(self._database, connection)
             yield loading
-            loading.forget_hubs()
-            for index in indexes:
-                index.create(connection)
             loading.finish()
 
     # --- Devices and hubs
@@ -165,17 +168,16 @@ class Registry:
 
         What a Device itself has said of its version since `as_of` holds against what is said here.
         """
-        devices = devices.latest()
-        for start in range(0, len(devices), DEVICES_AT_ONCE):
-            self._put(devices.part(start, start + DEVICES_AT_ONCE), keep, as_of)
+        for some in devices.in_order(DEVICES_AT_ONCE):
+            self._put(some, keep, as_of)
 
     def _put(self, devices: Devices, keep: AbstractSet[str], as_of: Instant | None) -> None:
         with self._moving() as connection:
             if keep:
                 devices = self._kept(connection, devices, keep)
             devices = self._with_hubs(connection, devices)
-            used = np.unique(devices.kinds)
-            ids = _cohort_ids(connection, [devices.cohorts[kind] for kind in used.tolist()])
+            used = np.flatnonzero(np.bincount(devices.kinds, minlength=len(devices.cohorts)))
+            ids = self._ids(connection, [devices.cohorts[kind] for kind in used.tolist()])
             place = np.zeros(len(devices.cohorts), np.int64)
             place[used] = [ids[devices.cohorts[kind]] for kind in used.tolist()]
             columns = (
@@ -184,25 +186,27 @@ class Registry:
                 place[devices.kinds],
                 buckets(devices.euis),
             )
-            if self._database.is_sqlite:
-                driver = connection.connection.driver_connection
-                assert driver is not None
-                driver.executemany(
-                    f"INSERT INTO device (eui, hub, cohort, bucket) VALUES (?, ?, ?, ?) {_ON_CONFLICT}",  # noqa: S608 # our own words
-                    zip(*(column.tolist() for column in columns), strict=True),
-                )
-            else:
-                _fill(self._database, connection, "arriving", columns)
-                connection.exec_driver_sql(
-                    "INSERT INTO device (eui, hub, cohort, bucket) "  # noqa: S608 # our own words
-                    f"SELECT eui, hub, cohort, bucket FROM arriving {_ON_CONFLICT}"
-                )
+            self._write(connection, columns)
             if as_of is not None:
                 self._believe_devices(connection, devices, as_of)
 
+    def _ids(self, connection: Connection, cohorts: Collection[Cohort]) -> Mapping[Cohort, int]:
+        return _cohort_ids(connection, cohorts)
+
+    def _write(self, connection: Connection, columns: Sequence[Indices]) -> None:
+        """Write rows of Devices, in place of what was known of them."""
+        if self._database.is_sqlite:
+            _insert(connection, "device", _DEVICE, columns, _ON_CONFLICT)
+            return
+        _fill(self._database, connection, "arriving", columns)
+        connection.exec_driver_sql(
+            "INSERT INTO device (eui, hub, cohort, bucket) "  # noqa: S608 # our own words
+            f"SELECT eui, hub, cohort, bucket FROM arriving {_ON_CONFLICT}"
+        )
+
     def _believe_devices(self, connection: Connection, devices: Devices, as_of: Instant) -> None:
         """Note again the version that each of these Devices itself was the last to report since then."""
-        if connection.execute(select(s.device_update.c.id).limit(1)).first() is None:
+        if not _is_any(connection, s.device_update):
             return
         _fill(self._database, connection, "asked", [_signed(devices.euis)])
         _empty(self._database, connection, "heard")
@@ -243,7 +247,7 @@ class Registry:
 
     def _hubs_of(self, connection: Connection, devices: Devices) -> Hubs:
         """The hubs of these Devices that have a row, in the order of identifiers."""
-        if connection.execute(select(s.hub.c.eui).limit(1)).first() is None:
+        if not _is_any(connection, s.hub):
             return Hubs.of([])
         _fill(self._database, connection, "asked", [_signed(np.unique(devices.hubs))])
         return _hubs(connection, "FROM asked JOIN hub ON hub.eui = asked.eui")
@@ -261,9 +265,8 @@ class Registry:
 
     def put_hub_arrays(self, hubs: Hubs) -> None:
         """Take in hubs; of one that comes twice, the last counts. Commits every `DEVICES_AT_ONCE`."""
-        hubs = hubs.latest()
-        for start in range(0, len(hubs), DEVICES_AT_ONCE):
-            self._put_hubs(hubs.part(start, start + DEVICES_AT_ONCE))
+        for some in hubs.in_order(DEVICES_AT_ONCE):
+            self._put_hubs(some)
 
     def _put_hubs(self, hubs: Hubs) -> None:
         database = self._database
@@ -318,7 +321,7 @@ class Registry:
                 .join(s.cohort, s.cohort.c.id == s.device.c.cohort)
                 .where(s.device.c.eui == eui)
             ).first()
-        return None if row is None else Device(eui, row.hub, _cohort(row))
+        return None if row is None else Device(eui, row.hub, cohort_of(row))
 
     def hub(self, eui: Eui64) -> Hub | None:
         """What is known of one hub; None: nothing."""
@@ -464,38 +467,173 @@ class Registry:
 
 
 class _Loading(Registry):
-    """A registry that holds one transaction open, and has no indexes of Devices."""
+    """A registry that holds one transaction open. No Device was known when it began, so none was updated.
+
+    It gathers rows, for each page of a table to be written once; and takes away, for as long as it works,
+    what would be looked at for each row: indexes, and on PostgreSQL the keys.
+    """
 
     def __init__(self, database: Database, connection: Connection) -> None:
         super().__init__(database)
         self._connection = connection
-        self._hubs: Hubs | None = None
+        self._keep: AbstractSet[str] = frozenset()
+        self._devices = _Gathered(Devices.joined)
+        self._hubs = _Gathered(Hubs.merged)
+        self._rows = 0
+        self._known: Hubs | None = None
+        self._known_ids: dict[Cohort, int] = {}
+        self._is_empty = True
         self._hubs_came_late = False
+        if not database.is_sqlite:  # between two parts a file is read, for as long as that takes
+            connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+        self._indexes = sorted(s.device.indexes, key=lambda it: str(it.name))
+        for index in self._indexes:
+            index.drop(connection)
+        self._has_keys = database.is_sqlite
+        if not self._has_keys:
+            connection.exec_driver_sql(_DROP_KEYS)
 
     @contextmanager
     def _moving(self) -> Iterator[Connection]:
         yield self._connection
 
+    def put_arrays(
+        self,
+        devices: Devices,
+        *,
+        keep: AbstractSet[str] = frozenset(),
+        as_of: Instant | None = None,  # noqa: ARG002 # no Device has said anything yet
+    ) -> None:
+        """Gather Devices."""
+        if keep != self._keep:
+            self._flush()
+        self._keep = keep
+        self._devices.add(devices)
+        self._count(len(devices))
+
+    def put_hub_arrays(self, hubs: Hubs) -> None:
+        """Gather hubs."""
+        self._hubs.add(hubs.latest())
+        self._count(len(hubs))
+
+    def leave(self, present: Identifiers) -> int:
+        """Mark all Devices but these as left."""
+        self._flush()
+        return super().leave(present)
+
+    def _count(self, rows: int) -> None:
+        self._rows += rows
+        if self._rows >= LOADED_AT_ONCE:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Write what is gathered: hubs first, for Devices to know theirs."""
+        self._rows = 0
+        if hubs := self._hubs.take():
+            self._write_hubs(hubs)
+        if devices := self._devices.take():
+            for some in devices.in_order(DEVICES_AT_ONCE):
+                self._put(some, self._keep, None)
+            self._is_empty = False
+        if not self._has_keys:  # before anything looks for a Device
+            self._has_keys = True
+            self._connection.exec_driver_sql(_ADD_KEYS)
+
+    def _write_hubs(self, hubs: Hubs) -> None:
+        self._hubs_came_late = self._hubs_came_late or not self._is_empty
+        if _is_any(self._connection, s.hub):
+            self._known = None
+            super().put_hub_arrays(hubs)
+            return
+        self._known = hubs
+        told = [np.array(column, object) for column in zip(*hubs.told, strict=True)]
+        for some in hubs.in_order(DEVICES_AT_ONCE):
+            columns = [_signed(some.euis), *(column[some.kinds] for column in told)]
+            if self._database.is_sqlite:
+                _insert(self._connection, "hub", _HUB, columns)
+            else:
+                _copy(self._connection, "hub", _HUB, _hub_rows(some))
+
+    def _kept(self, connection: Connection, devices: Devices, keep: AbstractSet[str]) -> Devices:
+        return devices if self._is_empty else super()._kept(connection, devices, keep)
+
     def _hubs_of(self, connection: Connection, devices: Devices) -> Hubs:  # noqa: ARG002 # all, once
-        if self._hubs is None:
-            self._hubs = _hubs(connection, "FROM hub")
-        return self._hubs
+        if self._known is None:
+            self._known = _hubs(connection, "FROM hub")
+        return self._known
+
+    def _ids(self, connection: Connection, cohorts: Collection[Cohort]) -> Mapping[Cohort, int]:
+        new = [cohort for cohort in cohorts if cohort not in self._known_ids]
+        if new:
+            self._known_ids |= super()._ids(connection, new)
+        return self._known_ids
+
+    def _write(self, connection: Connection, columns: Sequence[Indices]) -> None:
+        if not self._is_empty:
+            super()._write(connection, columns)
+        elif self._database.is_sqlite:
+            _insert(connection, "device", _DEVICE, columns)
+        else:
+            _copy(connection, "device", _DEVICE, _binary(columns, (8, 8, 4, 4)))
 
     def _move_behind(self, connection: Connection) -> None:
-        self._hubs = None
-        known = connection.execute(select(s.device.c.eui).limit(1)).first() is not None
-        self._hubs_came_late = self._hubs_came_late or known
-
-    def forget_hubs(self) -> None:
-        """Give back the memory."""
-        self._hubs = None
+        """Not yet: Devices find their hubs when they are written, or at the end."""
 
     def finish(self) -> None:
-        """Move the Devices that came before their hub, now that there are indexes."""
+        """Write what is left, make the indexes, and move the Devices that came before their hub."""
+        self._flush()
+        self._known = None  # gives back the memory
+        if not self._database.is_sqlite:
+            self._connection.exec_driver_sql(_INDEX_MEMORY)
+        for index in self._indexes:
+            index.create(self._connection)
+        if not self._database.is_sqlite:
+            self._connection.exec_driver_sql("ANALYZE hub, device")
         if self._hubs_came_late:
             _empty(self._database, self._connection, "arriving_hub")
             self._connection.exec_driver_sql("INSERT INTO arriving_hub SELECT eui, 0 FROM hub")
             super()._move_behind(self._connection)
+
+
+class _Gathered(Generic[Columns]):
+    """Parts that wait to be written; many small ones are one."""
+
+    def __init__(self, join: Callable[[list[Columns]], Columns]) -> None:
+        self._join = join
+        self._parts: list[Columns] = []
+        self._latest: list[Columns] = []
+
+    def add(self, part: Columns) -> None:
+        self._latest.append(part)
+        if len(self._latest) >= _PARTS_AT_ONCE:
+            self._parts.append(self._join(self._latest))
+
+    def take(self) -> Columns:
+        """All in one; nothing is left."""
+        parts = [*self._parts, *self._latest]
+        self._parts.clear()
+        self._latest.clear()
+        return self._join(parts)
+
+
+@contextmanager
+def _sorting_in_files(connection: Connection) -> Iterator[None]:
+    """SQLite sorts rows for an index a cache of them at a time, and keeps the rest in a file, not in memory.
+
+    Not within a transaction; the connection loses its temporary tables.
+    """
+    driver: Any = connection.connection.driver_connection
+    (before,) = driver.execute("PRAGMA temp_store").fetchone()
+    driver.execute("PRAGMA temp_store = FILE")
+    try:
+        yield
+    finally:
+        driver.execute(f"PRAGMA temp_store = {before}")
+
+
+def _is_any(connection: Connection, table: Table) -> bool:
+    """Whether there is any row."""
+    return connection.execute(select(table).limit(1)).first() is not None
 
 
 def _hubs(connection: Connection, source: str) -> Hubs:
@@ -568,9 +706,17 @@ def _move(database: Database, connection: Connection, change: Callable[[Cohort, 
 def _changed(devices: Devices, what: Indices, change: Callable[[Cohort, int], Cohort]) -> Devices:
     """The Devices with the cohorts that `change` makes of theirs and of `what`."""
     width = int(what.max(initial=0)) + 1
-    pairs, kinds = np.unique(devices.kinds.astype(np.int64) * width + what, return_inverse=True)
+    codes = devices.kinds.astype(np.int64) * width + what
+    size = len(devices.cohorts) * width
+    if size <= _CODES_MAX:
+        pairs = np.flatnonzero(np.bincount(codes, minlength=size))
+        place = np.zeros(size, np.int64)
+        place[pairs] = np.arange(len(pairs))
+        kinds: Indices = place[codes]
+    else:
+        pairs, kinds = np.unique(codes, return_inverse=True)
     cohorts = [change(devices.cohorts[pair // width], pair % width) for pair in pairs.tolist()]
-    return Devices(devices.euis, devices.hubs, kinds.astype(np.int64), cohorts)
+    return Devices(devices.euis, devices.hubs, kinds, cohorts)
 
 
 def _behind(cohort: Cohort, told: HubKind) -> Cohort:
@@ -604,7 +750,8 @@ def _digest(cohort: Cohort) -> bytes:
     return hashlib.sha256(json.dumps(_values(cohort), sort_keys=True).encode()).digest()
 
 
-def _cohort(row: Row[Any]) -> Cohort:
+def cohort_of(row: Row[Any]) -> Cohort:
+    """The cohort of a row of its table."""
     return Cohort(
         DeviceType(row.type),
         row.manufacturer,
@@ -629,7 +776,7 @@ def _cohorts(connection: Connection, ids: Collection[int]) -> dict[int, Cohort]:
         for some in _by(ids, _BIND_MAX)
         for row in connection.execute(select(s.cohort).where(s.cohort.c.id.in_(some)))
     )
-    return {row.id: _cohort(row) for row in rows}
+    return {row.id: cohort_of(row) for row in rows}
 
 
 def _cohort_ids(connection: Connection, cohorts: Collection[Cohort]) -> dict[Cohort, int]:
@@ -664,7 +811,7 @@ def _counted(connection: Connection) -> list[Counted]:
         .join(counts, counts.c.cohort == s.cohort.c.id)
         .order_by(s.cohort.c.id)
     )
-    return [Counted(row.id, _cohort(row), row.devices) for row in rows]
+    return [Counted(row.id, cohort_of(row), row.devices) for row in rows]
 
 
 # --- releases and verdicts
@@ -739,30 +886,74 @@ def _empty(database: Database, connection: Connection, table: str) -> None:
 def _fill(database: Database, connection: Connection, table: str, columns: Sequence[Indices]) -> None:
     """A temporary table of whole numbers, with these columns: one prepared statement, or a binary COPY."""
     _empty(database, connection, table)
+    if database.is_sqlite:
+        _insert(connection, table, _TEMPORARY[table], columns)
+    else:
+        _copy(connection, table, _TEMPORARY[table], _binary(columns, (8,) * len(columns)))
+
+
+def _insert(
+    connection: Connection, table: str, names: Sequence[str], columns: Sequence[Any], otherwise: str = ""
+) -> None:
+    """Rows into a table of SQLite, with one prepared statement."""
     driver = connection.connection.driver_connection
     assert driver is not None
-    names = ", ".join(_TEMPORARY[table])
-    if database.is_sqlite:
-        marks = ", ".join("?" * len(columns))
-        rows = zip(*(column.tolist() for column in columns), strict=True)
-        driver.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)  # noqa: S608 # our own names
-        return
-    with driver.cursor() as cursor, cursor.copy(f"COPY {table} ({names}) FROM STDIN (FORMAT BINARY)") as copy:
-        copy.write(_binary(columns))
+    marks = ", ".join("?" * len(names))
+    driver.executemany(
+        f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks}) {otherwise}",  # noqa: S608 # our own words
+        zip(*(column.tolist() for column in columns), strict=True),
+    )
 
 
-def _binary(columns: Sequence[Indices]) -> bytes:
-    """Rows of BIGINTs as a binary COPY has them: a count of fields, then each one's length and octets."""
-    row = [("fields", ">i2"), *((f"{part}{at}", code) for at in range(len(columns)) for part, code in _FIELD)]
+def _copy(connection: Connection, table: str, names: Sequence[str], rows: bytes) -> None:
+    """Rows into a table of PostgreSQL, as a binary COPY has them."""
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    order = f"COPY {table} ({', '.join(names)}) FROM STDIN (FORMAT BINARY)"
+    with driver.cursor() as cursor, cursor.copy(order) as copy:
+        copy.write(_COPY_HEAD)
+        copy.write(rows)
+        copy.write(_COPY_TAIL)
+
+
+def _binary(columns: Sequence[Indices], widths: Sequence[int]) -> bytes:
+    """Rows of whole numbers, each column so many octets wide: a count of fields, then the length and octets
+    of each."""
+    row = [("fields", ">i2")]
+    for at, width in enumerate(widths):
+        row += [(f"length{at}", ">i4"), (f"value{at}", f">i{width}")]
     rows = np.zeros(len(columns[0]), np.dtype(row))
     rows["fields"] = len(columns)
-    for at, column in enumerate(columns):
-        rows[f"length{at}"] = 8
+    for at, (column, width) in enumerate(zip(columns, widths, strict=True)):
+        rows[f"length{at}"] = width
         rows[f"value{at}"] = column
-    return b"".join((b"PGCOPY\n\xff\r\n\0", bytes(8), rows.tobytes(), b"\xff\xff"))
+    return rows.tobytes()
 
 
-_FIELD: Final = (("length", ">i4"), ("value", ">i8"))
+def _hub_rows(hubs: Hubs) -> bytes:
+    """Rows of hubs: what follows the identifier is the same for all hubs of a kind."""
+    tails = np.array([b"".join(map(_field, told)) for told in hubs.told], object)
+    heads = np.zeros(len(hubs), np.dtype([("fields", ">i2"), ("length", ">i4"), ("eui", ">i8")]))
+    heads["fields"], heads["length"], heads["eui"] = len(_HUB), 8, _signed(hubs.euis)
+    return b"".join(chain.from_iterable(zip(_octets(heads), tails[hubs.kinds].tolist(), strict=True)))
+
+
+def _octets(rows: Any) -> Iterator[bytes]:
+    """Those of each row of an array."""
+    octets, width = rows.tobytes(), rows.dtype.itemsize
+    return (octets[start : start + width] for start in range(0, len(octets), width))
+
+
+def _field(value: str | bool | None) -> bytes:
+    """A text or a truth value, with its length; or NULL."""
+    if value is None:
+        return b"\xff\xff\xff\xff"
+    octets = bytes([value]) if isinstance(value, bool) else value.encode()
+    return len(octets).to_bytes(4, "big") + octets
+
+
+_COPY_HEAD: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_COPY_TAIL: Final = b"\xff\xff"
 
 
 def _signed(euis: Identifiers) -> Indices:
@@ -779,6 +970,19 @@ def _by(values: Iterable[Any], size: int) -> Iterator[list[Any]]:
     while some := list(islice(rest, size)):
         yield some
 
+
+_DEVICE: Final = ("eui", "hub", "cohort", "bucket")
+_HUB: Final = ("eui", *HubKind._fields)
+
+# What PostgreSQL would look at for each row: the key alone is a third of the journal.
+_DROP_KEYS: Final = "ALTER TABLE device DROP CONSTRAINT pk_device, DROP CONSTRAINT fk_device_cohort"
+_INDEX_MEMORY: Final = "SET LOCAL maintenance_work_mem = '256MB'"
+_ADD_KEYS: Final = f"""
+    {_INDEX_MEMORY};
+    ALTER TABLE device
+        ADD CONSTRAINT pk_device PRIMARY KEY (eui),
+        ADD CONSTRAINT fk_device_cohort FOREIGN KEY (cohort) REFERENCES cohort (id)
+"""
 
 _ON_CONFLICT: Final = (
     "ON CONFLICT (eui) DO UPDATE SET hub = excluded.hub, cohort = excluded.cohort "

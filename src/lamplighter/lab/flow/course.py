@@ -404,11 +404,11 @@ class Course:
     def _count(self, batch: Batch, loads: Sequence[Load | None]) -> None:
         """The messages beyond one a stage, up to a PPMID's proof or an image's verification."""
         where, kind = batch.where, batch.kind
-        more = np.zeros(len(batch.device), np.uint16)
+        strange = (self.outcome[where] == Outcome.OTHER_VERSION) & (self.at[Stage.PROVEN, where] != NEVER)
+        more = strange.astype(np.uint16)
         for stage in (Stage.AT_HUB, Stage.ON_DEVICE, Stage.VERIFIED, Stage.PROVEN):
-            more += self._mischief.copies(batch, stage, self.at[stage, where])
-        proven = self.at[Stage.PROVEN, where] != NEVER
-        more += proven & (self.outcome[where] == Outcome.OTHER_VERSION)
+            if self._mischief.doubles:
+                more += self._mischief.copies(batch, stage, self.at[stage, where])
         if self._needless.size:
             # A PPMID's proof and its needless alerts are equal to the DCC; an HCALCS answers, and then raves.
             codes = {Kind.PPMID: (AlertCode.PPMID_ACTIVATION, 1), Kind.HCALCS: (AlertCode.IMAGE_REJECTED, 0)}

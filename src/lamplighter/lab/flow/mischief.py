@@ -173,6 +173,11 @@ class Mischief:
         """Whether what a home says may be overtaken on its way to the DCC."""
         return any(each.value("leg") == Leg.HOME.value for _, each, _ in self._named(*_LATE))
 
+    @property
+    def doubles(self) -> bool:
+        """Whether the User gets copies."""
+        return "duplicated-alert" in self._by_name
+
     def from_home(self, batch: Batch, stage: Stage, sent: Ticks, heard: Ticks, *, alert: bool) -> Ticks:
         """When the User hears what a home says, after what is done to it on both legs."""
         if not self._by_name:
