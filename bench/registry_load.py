@@ -156,7 +156,7 @@ def ours(url: str, hubs: Path, fleet: Path, devices: int) -> dict[str, float]:
     database.close()
     parts = [later - earlier for earlier, later in pairwise(clock)]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    names = ("hubs", "devices", "indexes", "verdicts", "waves")
+    names = ("read hubs", "read devices", "write", "verdicts", "waves")
     return dict(zip(names, parts, strict=True)) | {"all": sum(parts), "peak": peak}
 
 

@@ -172,9 +172,67 @@ def test_an_answer_to_another_request_is_not_believed(side):
     earlier = duis.RequestId(SUPPLIER, PARTIES.broker, 1)
     side.dcc.reply = lambda request: by_dsp(answer(replace(request, id=earlier), "I99"))
     side.settle()
-    [refusal] = side.evidence(PPMID, Fact.REFUSED)
-    assert ("given up", Cause.UNBELIEVABLE) == (refusal.message, refusal.cause)
-    assert "answer-to-another" in refusal.detail
+    [evidence] = side.evidence(PPMID, Fact.SUBMITTED)
+    assert "answer-to-another" in evidence.detail
+
+
+@pytest.mark.usefixtures("ppmid")
+def test_an_answer_that_cannot_be_believed_is_no_refusal(side):
+    """The DCC may have taken the request: its home stays busy, the Device is asked, and nothing is guessed."""
+    side.dcc.reply = lambda _: b"<html>maintenance</html>"
+    side.settle()
+    assert (Stage.SUBMITTED, []) == (side.stage(), side.open())
+    side.dcc.reply = side.dcc.accept
+    side.pass_(MINUTE)
+    side.settle()
+    assert 1 == len(side.dcc.requests)
+    side.pass_(DAY)
+    side.settle()
+    assert "ReadFirmwareVersion" == side.dcc.asked[-1]
+    side.arrive(activated())
+    assert Stage.PROVEN is side.stage()
+
+
+@pytest.mark.usefixtures("ppmid")
+def test_an_answer_that_cannot_be_believed_holds_the_lane_back_for_a_while(side):
+    """A certificate that we do not know signs every answer: not all that is ordered goes out at once."""
+    side.register(replace(HCALCS_DEVICE, hub=OTHER_HUB))
+    side.begin(DeviceType.HCALCS, "another")
+    side.dcc.reply = lambda _: b"<html>maintenance</html>"
+    side.settle()
+    assert 1 == len(side.dcc.requests)
+    side.pass_(MINUTE)
+    side.settle()
+    assert (2, {Stage.SUBMITTED}) == (len(side.dcc.requests), set(side.stages().values()))
+
+
+@pytest.mark.parametrize("end", ["abort", "withdraw"])
+def test_an_activation_that_was_not_sent_is_not_sent_after_the_end(side, hcalcs, end):
+    """Ordered while the DCC was not there; then the firmware turns out to be bad."""
+    side.settle()
+    side.dcc.reply = unreachable
+    side.arrive(receipt())
+    assert Stage.QUEUED is side.stage()
+    asked = len(side.dcc.asked)
+    if end == "abort":
+        side.act(hcalcs, Act.ABORT)
+    else:
+        side.store.registry.withdraw_release("release for HCALCS", side.now)
+    side.dcc.reply = side.dcc.accept
+    side.pass_(MINUTE)
+    side.settle()
+    assert (Stage.CANCELLED, []) == (side.stage(), side.dcc.asked[asked:])
+    assert status(side, hcalcs) in {CampaignStatus.ABORTED, CampaignStatus.FINISHED}
+
+
+def test_a_plan_that_cannot_be_read_does_not_stop_the_other_campaigns(side, ppmid):
+    """It was written by another version, or by hand."""
+    side.register(replace(HCALCS_DEVICE, hub=OTHER_HUB))
+    side.begin(DeviceType.HCALCS, "another")
+    with side.store.database.writing() as connection:
+        connection.execute(update(s.campaign).where(s.campaign.c.id == ppmid).values(plan="nonsense"))
+    side.settle()
+    assert {HCALCS: Stage.ACCEPTED} == side.stages()
 
 
 @pytest.mark.usefixtures("hcalcs")

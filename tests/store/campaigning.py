@@ -85,8 +85,8 @@ class Fleet:
 
     def start(self, plan: Plan = ONE_WAVE, now: Instant = START) -> Campaign:
         """A campaign that runs."""
-        number = self.campaigns.create(plan, self.release, "anna", now)
-        self.campaigns.act(number, Act.START, "anna", now)
+        number = self.campaigns.create(plan, self.release, "operator", now)
+        self.campaigns.act(number, Act.START, "operator", now)
         return self.campaigns.find(number)
 
     def decide(self, campaign: Campaign, decision: Decision, now: Instant = START, fence=None) -> int:

@@ -31,15 +31,15 @@ def fleet(database_url):
 
 def test_a_draft_is_what_was_asked_for(fleet):
     """A campaign comes back as it was created, by id and by name."""
-    number = fleet.campaigns.create(CANARY, fleet.release, "anna", START)
+    number = fleet.campaigns.create(CANARY, fleet.release, "operator", START)
     found = fleet.campaigns.find("C")
     assert (number, CANARY, CampaignStatus.DRAFT) == (found.id, found.plan, found.status)
     assert found == fleet.campaigns.find(number)
     assert [found] == fleet.campaigns.list()
     with pytest.raises(UsageError, match="already"):
-        fleet.campaigns.create(CANARY, fleet.release, "anna", START)
+        fleet.campaigns.create(CANARY, fleet.release, "operator", START)
     with pytest.raises(UsageError, match="no release 99"):
-        fleet.campaigns.create(replace(CANARY, name="D"), 99, "anna", START)
+        fleet.campaigns.create(replace(CANARY, name="D"), 99, "operator", START)
     with pytest.raises(UsageError, match="there are 'C'"):
         fleet.campaigns.find("X")
 
@@ -47,44 +47,46 @@ def test_a_draft_is_what_was_asked_for(fleet):
 def test_whoever_wrote_it_cannot_approve_it(fleet):
     """Nor does one approval do where two are needed."""
     plan = replace(ONE_WAVE, approvals=2)
-    number = fleet.campaigns.create(plan, fleet.release, "anna", START)
+    number = fleet.campaigns.create(plan, fleet.release, "operator", START)
     digest = fleet.campaigns.find(number).digest
     with pytest.raises(UsageError, match="somebody else"):
-        fleet.campaigns.approve(number, "anna", digest, START)
-    fleet.campaigns.approve(number, "ben", digest, START)
-    fleet.campaigns.approve(number, "ben", digest, START)
-    with pytest.raises(UsageError, match="needs 2 approvals of what it is now, and has 1: ben"):
-        fleet.campaigns.act(number, Act.START, "anna", START)
-    fleet.campaigns.approve(number, "cleo", digest, START)
-    assert CampaignStatus.RUNNING is fleet.campaigns.act(number, Act.START, "anna", START)
+        fleet.campaigns.approve(number, "operator", digest, START)
+    with pytest.raises(UsageError, match="wrote campaign"):
+        fleet.campaigns.approve(number, "Operator", digest, START)  # another spelling is nobody else
+    fleet.campaigns.approve(number, "approver", digest, START)
+    fleet.campaigns.approve(number, "approver", digest, START)
+    with pytest.raises(UsageError, match="needs 2 approvals of what it is now, and has 1: approver"):
+        fleet.campaigns.act(number, Act.START, "operator", START)
+    fleet.campaigns.approve(number, "second approver", digest, START)
+    assert CampaignStatus.RUNNING is fleet.campaigns.act(number, Act.START, "operator", START)
 
 
 def test_a_changed_plan_makes_approvals_void(fleet):
     """What somebody approved is not what would be done; and nobody approves what they have not read."""
     plan = replace(ONE_WAVE, approvals=1)
-    number = fleet.campaigns.create(plan, fleet.release, "anna", START)
+    number = fleet.campaigns.create(plan, fleet.release, "operator", START)
     before = fleet.campaigns.find(number).digest
-    fleet.campaigns.approve(number, "ben", before, START)
-    fleet.campaigns.revise(number, replace(plan, batch_max=7), "anna", START)
+    fleet.campaigns.approve(number, "approver", before, START)
+    fleet.campaigns.revise(number, replace(plan, batch_max=7), "operator", START)
     assert [False] == [it.valid for it in fleet.campaigns.approvals(number)]
     with pytest.raises(UsageError, match="has 0"):
-        fleet.campaigns.act(number, Act.START, "anna", START)
+        fleet.campaigns.act(number, Act.START, "operator", START)
     with pytest.raises(UsageError, match="it was changed"):
-        fleet.campaigns.approve(number, "ben", before, START)
-    fleet.campaigns.approve(number, "ben", fleet.campaigns.find(number).digest, START)
-    fleet.campaigns.act(number, Act.START, "anna", START)
+        fleet.campaigns.approve(number, "approver", before, START)
+    fleet.campaigns.approve(number, "approver", fleet.campaigns.find(number).digest, START)
+    fleet.campaigns.act(number, Act.START, "operator", START)
     with pytest.raises(UsageError, match="only the plan of a draft"):
-        fleet.campaigns.revise(number, plan, "anna", START)
+        fleet.campaigns.revise(number, plan, "operator", START)
 
 
 def test_an_approver_who_then_rewrites_it_has_not_approved_it(fleet):
     """The last author's own approval counts for nothing, even where the plan is the approved one again."""
     plan = replace(ONE_WAVE, approvals=1)
-    number = fleet.campaigns.create(plan, fleet.release, "anna", START)
-    fleet.campaigns.approve(number, "ben", fleet.campaigns.find(number).digest, START)
-    fleet.campaigns.revise(number, plan, "ben", START)
+    number = fleet.campaigns.create(plan, fleet.release, "operator", START)
+    fleet.campaigns.approve(number, "approver", fleet.campaigns.find(number).digest, START)
+    fleet.campaigns.revise(number, plan, "approver", START)
     with pytest.raises(UsageError, match="has 0"):
-        fleet.campaigns.act(number, Act.START, "ben", START)
+        fleet.campaigns.act(number, Act.START, "approver", START)
 
 
 @pytest.mark.parametrize("act", [it for it in Act if it is not Act.START])
@@ -99,15 +101,17 @@ def test_the_chart_alone_says_what_may_be_done(fleet, act):
         CampaignStatus.FINISHED: (Act.START, Act.FINISH),
     }
     for status, way in ways.items():
-        number = fleet.campaigns.create(replace(ONE_WAVE, name=status.value), fleet.release, "anna", START)
+        number = fleet.campaigns.create(
+            replace(ONE_WAVE, name=status.value), fleet.release, "operator", START
+        )
         for step in way:
-            fleet.campaigns.act(number, step, "anna", START)
+            fleet.campaigns.act(number, step, "operator", START)
         if CHART.allows(status, act):
-            assert CHART.fire(status, act) is fleet.campaigns.act(number, act, "anna", START)
-            assert (act.value, "anna") == (last := fleet.campaigns.events(number)[-1])[2:0:-1], last
+            assert CHART.fire(status, act) is fleet.campaigns.act(number, act, "operator", START)
+            assert (act.value, "operator") == (last := fleet.campaigns.events(number)[-1])[2:0:-1], last
         else:
             with pytest.raises(IllegalTransitionError):
-                fleet.campaigns.act(number, act, "anna", START)
+                fleet.campaigns.act(number, act, "operator", START)
             assert status is fleet.campaigns.find(number).status
 
 
@@ -264,11 +268,11 @@ def test_a_pause_takes_back_what_was_not_sent(fleet):
     fleet.answer(START)
     fleet.make(campaign, 5)
     later = Instant(START + HOUR)
-    fleet.campaigns.act(campaign.id, Act.PAUSE, "anna", later)
+    fleet.campaigns.act(campaign.id, Act.PAUSE, "operator", later)
     assert {Stage.QUEUED: 5, Stage.RECALLED: 5} == fleet.stages(campaign)
     assert [("I99",), ("recalled",)] == fleet.rows("SELECT response_code FROM request ORDER BY counter")
     assert 0 == fleet.tick(campaign, later)
-    fleet.campaigns.act(campaign.id, Act.RESUME, "anna", later)
+    fleet.campaigns.act(campaign.id, Act.RESUME, "operator", later)
     fleet.tick(campaign, later)
     assert {Stage.QUEUED: 20} == fleet.stages(campaign)
     assert [] == fleet.record.recount(campaign.id)
@@ -282,7 +286,7 @@ def test_an_abort_lets_what_flies_land_and_cancels_the_rest(fleet):
     fleet.answer(START)
     fleet.make(campaign, 6)
     later = Instant(START + HOUR)
-    fleet.campaigns.act(campaign.id, Act.ABORT, "anna", later)
+    fleet.campaigns.act(campaign.id, Act.ABORT, "operator", later)
     fleet.tick(campaign, later)
     assert {Stage.QUEUED: 4, Stage.CANCELLED: 6} == fleet.stages(campaign)
     assert CampaignStatus.ABORTING is fleet.campaigns.find(campaign.id).status
@@ -305,13 +309,13 @@ def test_a_hold_is_released_by_name_and_noted(fleet):
     fleet.tick(campaign, START)
     stratum = fleet.campaigns.view(campaign, START).strata[0]
     assert stratum.held is not None
-    fleet.campaigns.release_hold(campaign.id, stratum.name, "anna", START, "hub mended")
+    fleet.campaigns.release_hold(campaign.id, stratum.name, "operator", START, "hub mended")
     assert fleet.campaigns.view(campaign, START).strata[0].held is None
     assert "release hold" == fleet.campaigns.events(campaign.id)[-1].what
     fleet.tick(campaign, START)
     assert fleet.campaigns.view(campaign, START).strata[0].held is None, "what was pardoned holds it no more"
     with pytest.raises(UsageError, match="holds no stratum"):
-        fleet.campaigns.release_hold(campaign.id, stratum.name, "anna", START)
+        fleet.campaigns.release_hold(campaign.id, stratum.name, "operator", START)
 
 
 def test_a_pardon_lapses_as_failures_come_right(fleet):
@@ -323,7 +327,7 @@ def test_a_pardon_lapses_as_failures_come_right(fleet):
         fleet.hear(campaign, eui(number), Fact.HUB_FAILED, START)
     fleet.tick(campaign, START)
     stratum = fleet.campaigns.view(campaign, START).strata[0]
-    fleet.campaigns.release_hold(campaign.id, stratum.name, "anna", START)
+    fleet.campaigns.release_hold(campaign.id, stratum.name, "operator", START)
     assert 100 == fleet.campaigns.view(campaign, START).strata[0].pardoned
     for number in range(60):
         fleet.hear(campaign, eui(number), Fact.VERSION_READ, START, version=TARGET)

@@ -218,7 +218,7 @@ def test_a_decision_from_before_a_pause_is_not_carried_out(fleet):
     fleet.devices(range(10))
     campaign = fleet.start()
     view = fleet.campaigns.view(campaign, START)
-    fleet.campaigns.act(campaign.id, Act.PAUSE, "anna", START)
+    fleet.campaigns.act(campaign.id, Act.PAUSE, "operator", START)
     decision = Decision(makes=(Make(fleet.campaigns.pools(campaign.id)[0].place, 0, 5),))
     assert 0 == fleet.orders.commit(None, campaign, view, decision, [], START)
     assert set() == fleet.ordered(campaign)
@@ -485,7 +485,7 @@ def test_a_word_before_the_order_was_sent_and_then_a_recall_leave_nobody_in_the_
     campaign = fleet.start()
     fleet.make(campaign, 2)
     fleet.hear(campaign, eui(0), Fact.ON_DEVICE, after(1))
-    fleet.campaigns.act(campaign.id, Act.PAUSE, "anna", after(2))
+    fleet.campaigns.act(campaign.id, Act.PAUSE, "operator", after(2))
     assert {Stage.ON_DEVICE: 1, Stage.RECALLED: 1} == fleet.stages(campaign)
     for hour in (26, 98, 122, 124):
         fleet.orders.expire(None, campaign, after(hour))

@@ -17,7 +17,7 @@ from lamplighter.campaign import Cause, Evidence, Fact, Progress, Stage, fold
 from lamplighter.campaign.state import FIRST_STEP, FLYING, IMPLIES, READY, SUBS, implied
 from lamplighter.kit import Eui64, FirmwareVersion, Instant, UsageError
 from lamplighter.registry import Cohort, Device, DeviceStatus, DeviceType
-from lamplighter.store import Database, Fence, LeaseLostError, record
+from lamplighter.store import Database, Fence, LeaseLostError, record, registry
 from lamplighter.store import schema as s
 from lamplighter.store.record import Record, TimelineEntry, append_items
 from lamplighter.store.registry import Registry
@@ -306,6 +306,8 @@ def test_a_transaction_that_fails_leaves_nothing_behind(estate):
 
 
 def firmware(estate, index) -> FirmwareVersion:
+    """What the registry says, when it has caught up."""
+    estate.record.catch_up(FENCE)
     return estate.registry.device(eui(index)).cohort.firmware
 
 
@@ -320,21 +322,98 @@ def test_a_device_that_reports_its_version_moves_to_the_cohort_that_has_it(estat
 
 
 def test_the_last_word_on_the_version_counts(estate):
-    """Of several versions in one portion the one that was said last is what runs."""
-    estate.append(
-        (0, FIRST_STEP, said(Fact.VERSION_READ, 30, version=OTHER)),
-        (0, FIRST_STEP, said(Fact.VERSION_READ, 20, version=OLD)),
-    )
+    """Of several versions the one that was said last is what runs, in whatever portions they come."""
+    words = [(30, OTHER), (20, OLD)]
+    estate.append(*((0, FIRST_STEP, said(Fact.VERSION_READ, at, version=it)) for at, it in words))
+    for at, version in words:
+        estate.append((1, FIRST_STEP, said(Fact.VERSION_READ, at, version=version)))
+    for at, version in reversed(words):
+        estate.append((2, FIRST_STEP, said(Fact.VERSION_READ, at, version=version)))
+    assert [OTHER] * 3 == [firmware(estate, it) for it in range(3)]
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_threat_a_delayed_old_version_does_not_put_a_proven_device_up_for_another_update(estate, at_once):
+    """After the proof comes an answer from before it: the Device still counts as running the release.
+
+    Whether the registry has caught up after each portion, or only at the end.
+    """
+    for portion, (at, fact, version, expected) in enumerate(
+        [
+            (50, Fact.ACTIVATED, TARGET, TARGET),
+            (40, Fact.VERSION_READ, OLD, TARGET),
+            (80, Fact.VERSION_READ, OTHER, OTHER),  # what it says later is believed
+            (45, Fact.VERSION_READ, OLD, OTHER),
+        ]
+    ):
+        estate.append((0, FIRST_STEP, said(fact, at, version=version)), now=60 + portion)
+        assert at_once or expected == firmware(estate, 0)
     assert OTHER == firmware(estate, 0)
 
 
-def test_threat_a_delayed_old_version_does_not_put_a_proven_device_up_for_another_update(estate):
-    """After the proof comes an answer from before it: the Device still counts as running the release."""
-    estate.append((0, FIRST_STEP, said(Fact.ACTIVATED, 50, version=TARGET)), now=60)
-    estate.append((0, FIRST_STEP, said(Fact.VERSION_READ, 40, version=OLD)), now=70)
+def test_what_a_device_reports_waits_until_the_registry_has_noted_it(estate):
+    """Written down in the transaction that proves, noted in the next, and then taken away: once."""
+    estate.deliver({"device": eui(0), "fact": "ACTIVATED", "version": TARGET}, code="N39")
+    estate.apply()
+    assert (Stage.PROVEN, OLD) == (estate.progress(0).stage, estate.registry.device(eui(0)).cohort.firmware)
+    assert [(eui(0), TARGET, LATER)] == estate.rows(select(s.reported))
+    assert [1, 0] == [estate.record.catch_up(FENCE) for _ in range(2)]
+    assert TARGET == estate.registry.device(eui(0)).cohort.firmware
+    assert [] == estate.rows(select(s.reported))
+
+
+def test_a_failure_while_noting_keeps_what_was_reported(estate, monkeypatch):
+    """Full disk, lost connection: the report waits as before, and is noted the next time."""
+
+    def fail(*_args):
+        raise OSError("disk full")
+
+    estate.append((0, FIRST_STEP, said(Fact.ACTIVATED, version=TARGET)))
+    monkeypatch.setattr(registry, "note_versions", fail)
+    with pytest.raises(OSError, match="disk full"):
+        estate.record.catch_up(FENCE)
+    monkeypatch.undo()
+    assert 1 == len(estate.rows(select(s.reported)))
     assert TARGET == firmware(estate, 0)
-    estate.append((0, FIRST_STEP, said(Fact.VERSION_READ, 80, version=OTHER)), now=90)
-    assert OTHER == firmware(estate, 0), "what it says later is believed"
+
+
+def test_threat_a_worker_whose_lease_has_fallen_notes_nothing(estate):
+    """As it applies nothing."""
+    estate.append((0, FIRST_STEP, said(Fact.ACTIVATED, version=TARGET)))
+    with pytest.raises(LeaseLostError):
+        estate.record.catch_up(replace(FENCE, number=2))
+    assert OLD == estate.registry.device(eui(0)).cohort.firmware
+
+
+def test_what_an_inventory_says_is_not_overruled_by_what_was_reported_before(estate):
+    """A report that waits is noted before Devices are put, so that what comes later holds."""
+    estate.append((0, FIRST_STEP, said(Fact.ACTIVATED, version=TARGET)))
+    now = replace(estate.registry.device(eui(0)).cohort, firmware=OTHER)
+    estate.registry.put_devices([Device(eui(0), eui(1000), now)])
+    assert OTHER == firmware(estate, 0)
+
+
+def test_the_report_of_a_device_that_is_not_in_the_registry_is_passed_over(estate):
+    """It does not stay for ever, nor hold up the others."""
+    with estate.database.writing() as connection:
+        update_id = estate.update_of(connection, 77, campaign=1, batch=1, cell=1)
+        items = [(update_id, FIRST_STEP, said(Fact.ACTIVATED, version=TARGET), None)]
+        append_items(estate.database, connection, items, Instant(7))
+    estate.append((0, FIRST_STEP, said(Fact.ACTIVATED, version=TARGET)))
+    assert 2 == estate.record.catch_up(FENCE)
+    assert (TARGET, None) == (firmware(estate, 0), estate.registry.device(eui(77)))
+    assert [] == estate.rows(select(s.reported))
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_what_is_reported_while_the_registry_catches_up_is_not_lost(estate):
+    """One note under way, one report that commits meanwhile: the next note has it."""
+    estate.append((0, FIRST_STEP, said(Fact.ACTIVATED, version=TARGET)))
+    with estate.database.writing() as connection:
+        assert 1 == registry.catch_up(estate.database, connection)
+        estate.append((1, FIRST_STEP, said(Fact.ACTIVATED, version=TARGET)))
+    assert 1 == len(estate.rows(select(s.reported)))
+    assert [TARGET, TARGET, OLD] == [firmware(estate, it) for it in range(3)]
 
 
 # --- which update a statement belongs to

@@ -25,6 +25,7 @@ Identifiers: TypeAlias = "NDArray[np.uint64]"
 Indices: TypeAlias = "NDArray[np.signedinteger[Any]]"
 """Places in a list beside."""
 
+_COMPARED: Final = 1 << 20  # rows at one time
 _FIRST: Final = np.uint64(0xBF58_476D_1CE4_E5B9)
 _SECOND: Final = np.uint64(0x94D0_49BB_1331_11EB)
 
@@ -180,9 +181,10 @@ def _numbers(known: dict[Any, int], things: Sequence[Any]) -> Indices:
 def _last(euis: Identifiers) -> Indices:
     """The place of the last row of each, in the order of identifiers."""
     order = np.argsort(euis, kind="stable")
-    ordered = euis[order]
     last = np.ones(len(euis), bool)
-    last[:-1] = ordered[1:] != ordered[:-1]
+    for start in range(0, len(euis) - 1, _COMPARED):  # some at a time: no second copy of all
+        ordered = euis[order[start : start + _COMPARED + 1]]
+        last[start : start + len(ordered) - 1] = ordered[1:] != ordered[:-1]
     return order if last.all() else order[last]
 
 

@@ -100,12 +100,13 @@ class Reconciler:
     # In
 
     def _apply(self) -> bool:
-        return self._store.record.apply(self._hold(INBOX), self._clock()) > 0
+        applied = self._store.record.apply(self._hold(INBOX), self._clock())
+        return self._store.record.catch_up(self._hold(INBOX)) > 0 or applied > 0
 
     # Decide
 
     def _campaigns(self) -> bool:
-        active = [it.id for it in self._store.campaigns.under_way()]
+        active = self._store.campaigns.numbers_under_way()
         # One campaign that fails must not stop the others, nor one that did something.
         return sum(self._guarded(f"campaign:{number}", self._deciding(number)) for number in active) > 0
 

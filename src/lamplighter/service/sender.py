@@ -3,7 +3,8 @@
 An attempt is noted before its first octet goes out. From then on the DCC may have the request, whatever
 became of us or of the answer; so it is sent again under its own id, and where the DCC refuses that, it may
 refuse the repetition alone. Then the request counts as handed over, and the Devices' own evidence decides: a
-deadline, and a read before anything else is sent. Nothing overtakes a request that could not be sent.
+deadline, and a read before anything else is sent. So it does where the answer cannot be believed. Nothing
+overtakes a request that could not be sent.
 
 A transform alone has no effect. Where its pre-command was lost with us, it is asked for anew, under a fresh
 counter. Once the pre-command is signed and kept its counter is spent, and only then may several go at once.
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import structlog
 
 from lamplighter.campaign import Cause, Fact, Order
-from lamplighter.kit import LamplighterError, UsageError
+from lamplighter.kit import DecodeError, LamplighterError, UsageError, VerificationError
 from lamplighter.kit.instant import MINUTE, SECOND
 from lamplighter.protocol import duis
 from lamplighter.service.gateway import NoAnswerError, is_refusal
@@ -41,6 +42,7 @@ _TOGETHER: Final = 32  # requests for one Device each whose attempts are noted i
 _GIVEN_UP: Final = "given up"
 _UNANSWERED: Final = "unanswered"
 _NOBODY: Final = "nobody"
+_UNWANTED: Final = "unwanted"
 _QUIET_MIN: Final = SECOND // 4  # after the first failure to reach the DCC; each next one doubles it
 _QUIET_MAX: Final = MINUTE
 _RELEASES_KEPT: Final = 4  # images in memory
@@ -94,13 +96,19 @@ class Sender:
         if fence != self._lane:
             self._lane, self._last = fence, outbox.last_attempted()
         requests = outbox.open_requests(AT_ONE_GO)
+        # The DCC may have them or not. To send them again could order what nobody wants any more.
         abandoned = [
             Answer(it.counter, _UNANSWERED, _FACTS[it.kind].handed_over, f"SRV {it.kind.value}")
             for it in requests
-            if it.attempted_at is not None and not it.wanted
+            if not it.wanted and _may_have_effect(it)
+        ]
+        # An update that was never attempted is taken back by whoever decides; an activation here.
+        abandoned += [
+            Answer(it.counter, _UNWANTED, Fact.ACTIVATION_REFUSED, _UNWANTED, Cause.OPERATOR)
+            for it in requests
+            if not it.wanted and it.kind is Order.ACTIVATE_FIRMWARE and not _may_have_effect(it)
         ]
         if abandoned:
-            # The DCC may have them or not. To send them again could order what nobody wants any more.
             outbox.answer(fence, abandoned, self._clock())
         wanted = [it for it in requests if it.wanted]
         overtaken = [it.counter for it in wanted if it.attempted_at is None and it.counter <= self._last]
@@ -115,7 +123,7 @@ class Sender:
         return bool(wanted or abandoned)
 
     def _send_group(self, hold: Callable[[], Fence], group: Sequence[OpenRequest]) -> bool:
-        """Send some requests of one kind; whether the DCC answered them all."""
+        """Send some requests of one kind; whether the DCC answered them all, and could be believed."""
         fence = hold()
         may = self._store.outbox.note_attempts(fence, [it.counter for it in group], self._clock())
         group = [it for it in group if it.counter in may]
@@ -127,7 +135,7 @@ class Sender:
         else:
             self._ask_each(hold, group, done, self._distribute_or_read)
         self._settle(fence, done)
-        return not done.unanswered
+        return not (done.unanswered or done.doubtful)
 
     def _settle(self, fence: Fence, done: _Pass) -> None:
         """Write down what came of it."""
@@ -159,8 +167,7 @@ class Sender:
                 return
             except LamplighterError as error:
                 # Ours cannot be built, or theirs cannot be believed: nothing more is sent under this request.
-                _log.error("request given up", counter=request.counter, reason=str(error))
-                done.answers.append(_given_up(request, error))
+                self._give_up(request, error, done, has_effect=ask != self._transform)
             self._last = max(self._last, request.counter)
 
     def _distribute_or_read(self, request: OpenRequest, done: _Pass) -> None:
@@ -189,11 +196,23 @@ class Sender:
                     _log.warning("DCC not reached", counter=request.counter, reason=str(outcome))
                     done.unanswered = True
                 case LamplighterError():
-                    _log.error("command given up", counter=request.counter, reason=str(outcome))
-                    done.answers.append(_given_up(request, outcome))
+                    self._give_up(request, outcome, done, has_effect=True)
                 case response:
                     repeated = request.command is not None
                     done.answers.append(_answer(request, response, repeated=repeated))
+
+    @staticmethod
+    def _give_up(request: OpenRequest, error: LamplighterError, done: _Pass, *, has_effect: bool) -> None:
+        """Close a request that is not sent again; where the DCC may have taken it, that is not known."""
+        _log.error("request given up", counter=request.counter, reason=str(error))
+        doubtful = isinstance(error, VerificationError | DecodeError)
+        if has_effect and (doubtful or request.attempted_at is not None):
+            fact, detail = _FACTS[request.kind].handed_over, f"{_GIVEN_UP}: {error}"[:_DETAIL_MAX]
+            answer = Answer(request.counter, _GIVEN_UP, fact, f"SRV {request.kind.value}", detail=detail)
+            done.doubtful = True
+        else:
+            answer = _given_up(request, error)
+        done.answers.append(answer)
 
     def _transform(self, request: OpenRequest, done: _Pass) -> None:
         if request.command is not None:
@@ -231,6 +250,8 @@ class _Pass:
         self.unsent: list[int] = []
         """Noted as attempted, and yet never sent."""
         self.unanswered = False
+        self.doubtful = False
+        """Whether an answer could not be believed: the next ones may be no better."""
 
 
 def _groups(requests: Sequence[OpenRequest]) -> Iterator[list[OpenRequest]]:
@@ -240,6 +261,13 @@ def _groups(requests: Sequence[OpenRequest]) -> Iterator[list[OpenRequest]]:
         listed = list(run)
         for start in range(0, len(listed), size):
             yield listed[start : start + size]
+
+
+def _may_have_effect(request: OpenRequest) -> bool:
+    """Whether the DCC may have what it would act on; a transform alone has no effect."""
+    if request.kind is Order.ACTIVATE_FIRMWARE:
+        return request.command is not None
+    return request.attempted_at is not None
 
 
 def _device_of(request: OpenRequest) -> Eui64:

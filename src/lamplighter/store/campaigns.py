@@ -211,7 +211,7 @@ class Campaigns:
             row = _row(connection, campaign, lock=True)
             if row.status != CampaignStatus.DRAFT.value:
                 raise UsageError(f"campaign {row.name!r} is {row.status}: only a draft can be approved")
-            if who == row.created_by:
+            if who.casefold() == row.created_by.casefold():
                 raise UsageError(f"{who} wrote campaign {row.name!r}: somebody else must approve it")
             if digest != row.digest:
                 raise UsageError(
@@ -244,6 +244,12 @@ class Campaigns:
     def under_way(self) -> list[Campaign]:
         """Those that a reconciler has to look after."""
         return self.list(*_UNDER_WAY)
+
+    def numbers_under_way(self) -> list[int]:
+        """Their ids alone: one whose plan cannot be read must not hide the others."""
+        query = select(s.campaign.c.id).where(s.campaign.c.status.in_([it.value for it in _UNDER_WAY]))
+        with self._database.reading() as connection:
+            return [number for (number,) in connection.execute(query.order_by(s.campaign.c.id))]
 
     def events(self, campaign: int) -> list[Event]:
         """What was done to it, the earliest first."""
@@ -713,7 +719,7 @@ def _approvals(connection: Connection, campaign: Row[Any]) -> list[Approval]:
         Approval(
             row.approver,
             Instant(row.at),
-            row.digest == campaign.digest and row.approver != campaign.created_by,
+            row.digest == campaign.digest and row.approver.casefold() != campaign.created_by.casefold(),
         )
         for row in connection.execute(query)
     ]

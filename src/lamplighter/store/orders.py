@@ -35,6 +35,7 @@ from lamplighter.store.campaigns import (
     recall,
     spans,
 )
+from lamplighter.store.registry import catch_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -290,6 +291,7 @@ class Orders:
 
     def _make(self, work: _Work, kind: Order, makes: Sequence[Make]) -> None:
         """First orders for as many Devices of each place as are wanted and free."""
+        catch_up(self._database, work.connection)  # whom another campaign has brought elsewhere is not here
         places: dict[Place, list[_Walk]] = defaultdict(list)
         for pool in pools(work.connection, work.campaign.id):
             if pool.due(work.now, work.plan.sweep_every):

@@ -56,7 +56,8 @@ class OpenRequest:
     command: bytes | None
     """SRV 11.3: its signed pre-command, where it came that far."""
     wanted: bool
-    """Whether the campaign still wants it sent: an update of a paused one, or a withdrawn release, is not."""
+    """Whether the campaign still wants it sent: not an update of a paused one, and of an aborted one or of a
+    withdrawn release no activation either."""
 
 
 class Exclusion(NamedTuple):
@@ -136,7 +137,7 @@ class Outbox:
     def note_attempts(self, fence: Fence, counters: Collection[int], now: Instant) -> frozenset[int]:
         """Note that requests are about to be sent, and say which of them may be.
 
-        Left out is what was recalled or answered meanwhile, and an update whose campaign no longer wants it.
+        Left out is what was recalled or answered meanwhile, and what its campaign no longer wants.
         """
         ids = sorted(counters)
         with self._database.writing(fence) as connection:
@@ -252,9 +253,14 @@ class Outbox:
 
 def _is_wanted() -> ColumnElement[bool]:
     """Whether a request, joined with its batch, campaign and release, may be sent for the first time."""
+    kind, status = s.batch.c.kind, s.campaign.c.status
+    good = s.release.c.withdrawn_at.is_(None)
+    goes_on = status.in_((CampaignStatus.RUNNING.value, CampaignStatus.PAUSED.value))
     return or_(
-        s.batch.c.kind.not_in(_UPDATES),
-        (s.campaign.c.status == CampaignStatus.RUNNING.value) & s.release.c.withdrawn_at.is_(None),
+        kind == Order.READ_FIRMWARE_VERSION.value,
+        kind.in_(_UPDATES) & (status == CampaignStatus.RUNNING.value) & good,
+        # A pause lets go out what was ordered: the images lie on the Devices. An end does not.
+        (kind == Order.ACTIVATE_FIRMWARE.value) & goes_on & good,
     )
 
 

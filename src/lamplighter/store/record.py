@@ -7,6 +7,10 @@ Evidence is only ever appended. `device_update.progress` is the maximum of what 
 Whoever moves updates does so alone: `fresh` waits for the transaction that is at it, so that no two that
 touch the same rows in different orders wait for each other, and what is read here is what is moved. A
 transaction that also changes `device_update` in another way calls `fresh` before it does.
+
+What Devices say that they run is only written down here, in `reported`: to move a Device to another cohort
+touches an index anywhere, and takes as long as all the rest. The registry takes note of it in a transaction
+of its own (`Record.catch_up`), and before anybody moves Devices in another way, or orders any.
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ from lamplighter.campaign.state import (
 )
 from lamplighter.kit import Eui64, Instant, UsageError
 from lamplighter.store import schema as s
-from lamplighter.store.registry import note_versions
+from lamplighter.store.registry import catch_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -129,7 +133,6 @@ _TEMPORARY: Final = {
     ),
     # Each update that moves, and the columns that change with it: see `_MOVE`.
     "moved": "device_update BIGINT, cell INTEGER, before INTEGER, after INTEGER, columns INTEGER",
-    "heard": "device BIGINT, version BIGINT",
 }
 
 _OF_UPDATE: Final = f"""
@@ -178,16 +181,13 @@ _MOVES: Final = """
 SELECT cell, before, after, columns, COUNT(*) AS devices FROM moved GROUP BY cell, before, after, columns
 """
 
-# What a Device said last; but once its update is proven, an older word that comes late says nothing of today.
-_HEARD: Final = f"""
-INSERT INTO heard
-SELECT device, version FROM (
-    SELECT device, version, ROW_NUMBER() OVER (PARTITION BY device ORDER BY at DESC, version DESC) AS rank
-    FROM placed
-    WHERE version IS NOT NULL
-      AND (version = target OR at > since OR before >> {FINAL_SHIFT} < {FINAL[Stage.PROVEN]})
-) AS said WHERE rank = 1
-"""  # noqa: S608
+# What Devices said; but once its update is proven, an older word that comes late says nothing of today.
+_REPORT: Final = f"""
+INSERT INTO reported (device, version, at)
+SELECT device, version, at FROM placed
+WHERE version IS NOT NULL
+  AND (version = target OR at > since OR before >> {FINAL_SHIFT} < {FINAL[Stage.PROVEN]})
+"""
 
 
 def fresh(database: Database, connection: Connection) -> None:
@@ -206,7 +206,7 @@ def fresh(database: Database, connection: Connection) -> None:
 
 
 def append(database: Database, connection: Connection, now: Instant) -> int:
-    """Append what is in `FRESH`, and move the updates, tallies and Devices' cohorts that it concerns.
+    """Append what is in `FRESH`, and move the updates and tallies that it concerns.
 
     The table is empty afterwards. Returns how many pieces of evidence were appended. Raises `UsageError` if
     one is of an update that does not exist; then the transaction must not commit.
@@ -226,8 +226,7 @@ def _settle(database: Database, connection: Connection, now: Instant) -> None:
     connection.execute(text(_APPEND), {"epoch": epoch})
     connection.execute(text(_MOVE))
     changes = _count(database, connection)
-    if connection.execute(text(_HEARD)).rowcount:
-        note_versions(database, connection, "heard")
+    connection.execute(text(_REPORT))
     for columns in sorted(changes):
         statement = _UPDATE.format(changes=_CHANGES[columns], columns=columns)
         connection.execute(text(statement), {"now": now})
@@ -445,6 +444,18 @@ class Record:
             _settle(self._database, connection, now)
             _empty(connection)
             return taken
+
+    def catch_up(self, fence: Fence | None) -> int:
+        """Let the registry take note of the versions that Devices have reported.
+
+        Returns how many reports were taken away; 0: none waits. Raises `LeaseLostError`, and then nothing was
+        done.
+        """
+        with self._database.reading() as connection:
+            if connection.execute(select(s.reported).limit(1)).first() is None:
+                return 0
+        with self._database.writing(fence) as connection:
+            return catch_up(self._database, connection)
 
     def _bury(self, connection: Connection, left_over: Sequence[Row[Any]], now: Instant) -> None:
         """Note why messages cannot be applied."""

@@ -129,6 +129,16 @@ device: Final = Table(
     comment="Devices as last heard of.",
 )
 
+# No key, index or foreign key: it is appended to with each proof, and then read and emptied as a whole.
+reported: Final = Table(
+    "reported",
+    metadata,
+    Column("device", EuiColumn, nullable=False),
+    Column("version", VersionColumn, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    comment="Versions that Devices said they run, and when: until the registry has taken note of it.",
+)
+
 hub: Final = Table(
     "hub",
     metadata,
@@ -418,7 +428,7 @@ POSTGRESQL_STORAGE: Final = (
 """What PostgreSQL is told of tables besides."""
 
 for _text in POSTGRESQL_STORAGE:
-    listen(metadata, "after_create", DDL(_text).execute_if(dialect="postgresql"))
+    listen(metadata, "after_create", DDL(_text).execute_if(dialect="postgresql"))  # type: ignore[no-untyped-call] # SQLAlchemy
 
 statement: Final = Table(
     "statement",

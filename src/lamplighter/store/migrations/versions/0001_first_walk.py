@@ -150,6 +150,13 @@ def upgrade() -> None:
         comment="Images ready to be sent.",
     )
     op.create_table(
+        "reported",
+        sa.Column("device", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        comment="Versions that Devices said they run, and when: until the registry has taken note of it.",
+    )
+    op.create_table(
         "campaign",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("name", sa.String(length=64), nullable=False),
@@ -433,6 +440,7 @@ def downgrade() -> None:
     op.drop_table("device")
     op.drop_table("dead_letter")
     op.drop_table("campaign")
+    op.drop_table("reported")
     op.drop_table("release")
     op.drop_table("refusal")
     op.drop_table("lease")
