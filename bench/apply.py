@@ -4,9 +4,9 @@ Ours: waiting statements become evidence, states and tallies move, the statement
 committed. Theirs: one UPDATE sets progress and since of rows that are given by their keys, and is committed.
 A round is a batch of N60, one of N62 and one of N39 (which proves, and frees the home). That the registry
 then takes note of what an N39 says, and moves the Device to another cohort, is a transaction of its own and
-no part of the ratio: its seconds are printed beside. Both halves of a pair have rows of their own, spread alike over all 10
-million, that no half had before: neither warms a cache for the other. Before each half the journal is written
-back.
+no part of the ratio: its seconds are printed beside. Both halves of a pair have rows of their own, spread
+alike over all 10 million, that no half had before: neither warms a cache for the other. Before each half the
+journal is written back.
 
     python -m bench.apply --database sqlite --devices 100000 --batch 5000    (a smoke run)
 """
@@ -172,8 +172,9 @@ def _bulk(database: Database) -> Iterator[Connection]:
     ]
     with database.engine.connect() as connection:
         if database.is_sqlite:
+            driver: Any = connection.connection.driver_connection
             for pragma in ("foreign_keys = OFF", "cache_size = -2000000"):
-                connection.connection.driver_connection.execute(f"PRAGMA {pragma}")
+                driver.execute(f"PRAGMA {pragma}")
         with connection.begin_nested() if connection.in_transaction() else connection.begin():
             if not database.is_sqlite:
                 connection.execute(text("SET LOCAL session_replication_role = replica"))

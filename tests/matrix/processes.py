@@ -33,8 +33,8 @@ from lamplighter.lab.dcc.dsp import Requested
 from lamplighter.lab.dcc.postman import PostmanSettings
 from lamplighter.lab.devices import events
 from lamplighter.service import keyfiles
+from lamplighter.service.clock import wall_clock
 from lamplighter.service.receiver import RECEIVE_PATH
-from lamplighter.service.worker import wall_clock
 from lamplighter.store import schema as s
 
 from .estate import KINDS, NEW_VERSION, begin, plan, register

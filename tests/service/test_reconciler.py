@@ -89,6 +89,7 @@ def test_a_ppmid_is_proven_in_one_request(side, ppmid):
     assert ("serviceD", (PPMID,), NEW) == (service, request.body.devices, request.body.version)
     side.arrive(delivered(request=last(side)), transferred(), activated())
     assert Stage.PROVEN is side.stage()
+    assert NEW == side.store.registry.device(PPMID).cohort.firmware
     side.pass_(DAY)
     side.settle()
     assert (1, CampaignStatus.FINISHED) == (len(side.dcc.requests), status(side, ppmid))

@@ -11,9 +11,10 @@ from lamplighter.campaign.status import Act
 from lamplighter.kit import Instant, UsageError
 from lamplighter.kit.instant import HOUR, MINUTE, SECOND
 from lamplighter.registry import DeviceType
+from lamplighter.service.clock import rehearsal_clock, wall_clock
 from lamplighter.service.gateway import Gateway, Tls
 from lamplighter.service.settings import Settings
-from lamplighter.service.worker import Worker, owner_name, rehearsal_clock, wall_clock
+from lamplighter.service.worker import Worker, owner_name
 from lamplighter.store import Store
 
 from .dcc import PPMID_DEVICE, ScriptedDcc, Side, unreachable

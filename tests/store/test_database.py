@@ -3,6 +3,7 @@
 import pytest
 from sqlalchemy import func, insert, select
 
+from lamplighter.kit import UsageError
 from lamplighter.store import Database
 from lamplighter.store import schema as s
 
@@ -36,3 +37,10 @@ def test_a_writer_sees_what_was_committed_while_it_waited(database):
         if not database.is_sqlite:
             assert "read committed" == writer.exec_driver_sql("SHOW transaction_isolation").scalar_one()
         assert 0 == writer.execute(count).scalar_one()
+
+
+@pytest.mark.parametrize("url", ["mysql://host/name", "nothing", "sqlite+nonesuch:///x"])
+def test_an_address_of_no_database_that_we_know_is_refused(url):
+    """In our own words, whichever driver is missing."""
+    with pytest.raises(UsageError):
+        Database.open(url)

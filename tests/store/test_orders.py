@@ -19,7 +19,19 @@ from lamplighter.registry import Device, DeviceStatus, Part, Procedure
 from lamplighter.store import LeaseLostError
 from lamplighter.store import schema as s
 from lamplighter.store.orders import next_counter
-from tests.store.campaigning import HOUR, ONE_WAVE, PPMIDS, START, SWITCHES, TARGET, Fleet, Wave, eui, hub
+from tests.store.campaigning import (
+    HOUR,
+    OLD,
+    ONE_WAVE,
+    PPMIDS,
+    START,
+    SWITCHES,
+    TARGET,
+    Fleet,
+    Wave,
+    eui,
+    hub,
+)
 
 READ, UPDATE, ACTIVATE = Order.READ_FIRMWARE_VERSION, Order.UPDATE_PPMID_FIRMWARE, Order.ACTIVATE_FIRMWARE
 
@@ -354,6 +366,19 @@ def test_a_device_that_proves_itself_vanishes_from_its_pool(fleet):
     fleet.devices([1], replace(PPMIDS, firmware=TARGET))
     fleet.tick(campaign, START)
     assert {eui(0), eui(2)} == fleet.ordered(campaign)
+
+
+def test_threat_a_device_that_one_campaign_has_proven_is_not_flashed_again_by_another(fleet):
+    """Its report waits for the registry, where it is still among those with the old version."""
+    fleet.devices(range(3))
+    first, second = fleet.start(), fleet.start(replace(ONE_WAVE, name="D"))
+    fleet.make(first, 1)
+    (proven,) = fleet.ordered(first)
+    fleet.hear(first, proven, Fact.ACTIVATED, after(1), version=TARGET)
+    assert OLD == fleet.registry.device(proven).cohort.firmware
+    fleet.make(second, 3, now=after(2))
+    assert {eui(it) for it in range(3)} - {proven} == fleet.ordered(second)
+    assert TARGET == fleet.registry.device(proven).cohort.firmware
 
 
 def test_a_withdrawn_release_is_ordered_no_more(fleet):

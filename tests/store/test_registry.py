@@ -229,8 +229,82 @@ def test_the_first_load_is_like_any_other(registry, database):
     models = [registry.device(Eui64.of(n)).cohort.hub_model for n in range(3)]
     assert ["M0", "M1", "M2"] == models
     assert 1 == len(registry.cpl())
-    found = {it["name"] for it in inspect(database.engine).get_indexes("device")}
+    assert_whole(database)
+
+
+def assert_whole(database: Database) -> None:
+    """The table of Devices has its indexes and keys."""
+    schema = inspect(database.engine)
+    found = {it["name"] for it in schema.get_indexes("device")}
     assert {str(index.name) for index in s.device.indexes} == found
+    assert ["eui"] == schema.get_pk_constraint("device")["constrained_columns"]
+    assert ["cohort"] == [it["referred_table"] for it in schema.get_foreign_keys("device")]
+    with database.engine.connect() as connection:
+        if database.is_sqlite:
+            assert 2 == connection.exec_driver_sql("PRAGMA temp_store").scalar_one()  # 2: in memory
+
+
+HUBS = st.builds(
+    Hub,
+    st.integers(100, 103).map(Eui64.of),
+    st.sampled_from(["", "M1", "M2"]),
+    st.sampled_from(["", "0102", "0103"]),
+    st.sampled_from(["", "South"]),
+    st.none() | st.booleans(),
+)
+TAKEN = st.lists(
+    st.tuples(
+        st.booleans(),
+        st.lists(
+            st.builds(
+                lambda n, tag: device(n, replace(PPMID, tag=tag), Eui64.of(100 + n // 2)),
+                st.integers(0, 7),
+                st.sampled_from(["a", "b"]),
+            ),
+            max_size=4,
+        ),
+    )
+    | st.lists(HUBS, max_size=3),
+    max_size=8,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@given(parts=TAKEN, at_once=st.sampled_from([2, 5, 1000]), known=st.lists(HUBS, max_size=2))
+def test_a_first_load_ends_where_step_by_step_does(database, registry, monkeypatch, parts, at_once, known):
+    """However parts follow each other and are gathered, Devices and hubs are those of one put at a time."""
+
+    def take(into: Registry) -> None:
+        for part in parts:
+            if isinstance(part, tuple):
+                is_region_told, devices = part
+                if not is_region_told:
+                    devices = [replace(it, cohort=replace(it.cohort, region="")) for it in devices]
+                into.put_devices(devices, keep=frozenset() if is_region_told else {"region"})
+            else:
+                into.put_hubs(part)
+
+    def stored() -> list[object]:
+        found: list[object] = []
+        for n in range(8):
+            found += [registry.device(Eui64.of(n)), registry.hub(Eui64.of(100 + n))]
+        with database.writing() as connection:
+            for table in (s.device, s.hub):
+                connection.execute(table.delete())
+        return found
+
+    with monkeypatch.context() as context:
+        context.setattr("lamplighter.store.registry.LOADED_AT_ONCE", at_once)
+        context.setattr("lamplighter.store.registry._PARTS_AT_ONCE", 3)
+        registry.put_hubs(known)
+        with registry.loading() as loading:
+            assert loading is not registry
+            take(loading)
+    assert_whole(database)
+    at_once_stored = stored()
+    registry.put_hubs(known)
+    take(registry)
+    assert stored() == at_once_stored
 
 
 def test_a_later_load_is_none_of_its_own(registry):
@@ -252,7 +326,7 @@ def test_a_first_load_that_fails_leaves_nothing(registry, database):
     with pytest.raises(UsageError, match="ends here"):
         fail()
     assert (None, None) == (registry.device(Eui64.of(1)), registry.hub(HUB))
-    assert len(s.device.indexes) == len(inspect(database.engine).get_indexes("device"))
+    assert_whole(database)
 
 
 def test_what_a_device_itself_has_said_since_holds(database_url):
@@ -264,6 +338,7 @@ def test_what_a_device_itself_has_said_since_holds(database_url):
     said_at = Instant(campaigning.START + HOUR)
     told = [campaigning.eui(n) for n in range(2)]
     fleet.hear(campaign, told[0], Fact.ACTIVATED, said_at, version=campaigning.TARGET)
+    fleet.record.catch_up(None)
     assert campaigning.TARGET == fleet.registry.device(told[0]).cohort.firmware
     old = Devices.of(Device(eui, campaigning.hub(n), campaigning.PPMIDS) for n, eui in enumerate(told))
     fleet.registry.put_arrays(old, as_of=Instant(said_at - 1))

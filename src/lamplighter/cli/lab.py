@@ -20,7 +20,7 @@ from lamplighter.lab.faults import EVER, FAULTS, Scheduled
 from lamplighter.lab.rehearsal import Rehearsal
 from lamplighter.protocol import image as images
 from lamplighter.service import keyfiles
-from lamplighter.service.worker import wall_clock
+from lamplighter.service.clock import wall_clock
 
 app: Final = App(name="lab", help="Rehearse against an emulated DCC and its homes.", help_format="markdown")
 faults_app: Final = App(name="faults", help="What can be made to go wrong.")

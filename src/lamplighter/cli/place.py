@@ -10,7 +10,7 @@ from typing import Final
 from lamplighter.cli.arguments import ENVIRONMENT
 from lamplighter.kit import DecodeError, Instant, UsageError
 from lamplighter.kit.instant import from_iso
-from lamplighter.service.worker import rehearsal_clock, wall_clock
+from lamplighter.service.clock import rehearsal_clock, wall_clock
 from lamplighter.store import Store
 
 _FILE: Final = "sqlite:///"

@@ -22,12 +22,13 @@ from lamplighter.kit import DecodeError, Eui64, Instant, UsageError
 from lamplighter.kit.instant import MINUTE, from_iso
 from lamplighter.protocol.smki import Role
 from lamplighter.service import keyfiles
+from lamplighter.service.clock import rehearsal_clock, wall_clock
 from lamplighter.service.gateway import Gateway, Parties, Tls
 from lamplighter.service.listener import Listener
 from lamplighter.service.processes import Processes
 from lamplighter.service.receiver import RECEIVE_PATH, Receiver
 from lamplighter.service.settings import Settings, given
-from lamplighter.service.worker import POLL_SECONDS, Worker, rehearsal_clock, wall_clock
+from lamplighter.service.worker import POLL_SECONDS, Worker
 from lamplighter.store import Store
 
 _TIMEOUT_SECONDS: Final = 20.0
@@ -111,8 +112,9 @@ def serve(
             else:
                 receiver = Receiver(parties, store, clock, at_work.wake)
                 listener = Listener(receiver.application(), host, port)
-        except OSError as cause:
-            raise UsageError(f"cannot listen on {host}:{port}: {cause.strerror or cause}") from cause
+        except (OSError, OverflowError) as cause:
+            why = getattr(cause, "strerror", None) or cause
+            raise UsageError(f"cannot listen on {host}:{port}: {why}") from cause
         running = stack.pop_all()
 
     def run() -> None:

@@ -1,7 +1,8 @@
 """What runs: the thin shells around the pure rooms, and what they keep on disk.
 
 - `gateway`: requests out, signed, their answers verified; `sender`: the one lane from the outbox to it.
-- `reconciler`: one tick of all work that leases are held for; `worker`: that in a loop; `settings`, `pause`.
+- `reconciler`: one tick of all work that leases are held for; `worker`: that in a loop; with `settings`,
+  `pause` and `clock`.
 - `door`, `receiver`: messages in, verified and stored; `listener`, `processes`: on a socket, in one process
   or in several; `testimony`: what a believed message says of Devices.
 - `imports`: files of Devices, hubs and products; `keyfiles`: certificates and private keys as PEM files.

@@ -6,17 +6,15 @@ moment; asked to stop, it ends what it is at, gives its leases back, and returns
 
 from __future__ import annotations
 
-import math
 import os
 import secrets
 import socket
 import threading
-import time
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from lamplighter.kit import Instant, UsageError
+from lamplighter.service.clock import wall_clock
 from lamplighter.service.reconciler import LEASE, Reconciler
 
 if TYPE_CHECKING:
@@ -24,29 +22,14 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from lamplighter.kit import Instant
     from lamplighter.service.gateway import Gateway
     from lamplighter.store import Store
 
 POLL_SECONDS: Final = 0.5
 _OWNER_MAX: Final = 64  # characters, lease.owner
-_NANOSECONDS: Final = 1_000  # in a microsecond
 
 _log = structlog.get_logger(__name__)
-
-
-def wall_clock() -> Instant:
-    """What time it is, by this machine's clock."""
-    return Instant(time.time_ns() // _NANOSECONDS)
-
-
-def rehearsal_clock(began: Instant, speed: float) -> Callable[[], Instant]:
-    """A clock that agreed with this machine's when the rehearsal began, and runs `speed` times as fast.
-
-    A lab that began at the same instant and lets time pass as fast keeps the same time.
-    """
-    if not 0 < speed < math.inf:
-        raise UsageError(f"time runs a number of times above 0 as fast as the day, not {speed:g}")
-    return lambda: Instant(began + int((wall_clock() - began) * speed))
 
 
 def owner_name(name: str = "") -> str:

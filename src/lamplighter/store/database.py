@@ -63,7 +63,9 @@ class Database:
         """
         try:
             address = make_url(url)
-            is_sqlite = address.get_backend_name() == "sqlite"
+            if (kind := address.get_backend_name()) not in {"sqlite", "postgresql"}:
+                raise UsageError(f"{kind!r} is no database that we know: sqlite or postgresql+psycopg")
+            is_sqlite = kind == "sqlite"
             engine = create_engine(address, connect_args={"timeout": _BUSY_SECONDS} if is_sqlite else {})
         except (ArgumentError, ImportError) as cause:
             raise UsageError(f"this is no address of a database: {cause}") from cause

@@ -187,7 +187,7 @@ INSERT INTO reported (device, version, at)
 SELECT device, version, at FROM placed
 WHERE version IS NOT NULL
   AND (version = target OR at > since OR before >> {FINAL_SHIFT} < {FINAL[Stage.PROVEN]})
-"""
+"""  # noqa: S608
 
 
 def fresh(database: Database, connection: Connection) -> None:

@@ -1069,7 +1069,8 @@ _HEARD: Final = """
 _LAST_REPORTED: Final = """
     INSERT INTO heard (device, version)
     SELECT device, version FROM (
-        SELECT device, version, row_number() OVER (PARTITION BY device ORDER BY at DESC, version DESC) AS place
+        SELECT device, version,
+               row_number() OVER (PARTITION BY device ORDER BY at DESC, version DESC) AS place
         FROM {source}
     ) AS said
     WHERE place = 1
@@ -1079,7 +1080,7 @@ _TAKE_REPORTED: Final = f"""
     WITH taken AS (DELETE FROM reported RETURNING device, version, at),
     noted AS ({_LAST_REPORTED.format(source="taken")})
     SELECT count(*) FROM taken
-"""
+"""  # noqa: S608 # our own words
 
 _UNDER_WAY: Final = """
     SELECT device.cohort, count(DISTINCT device.eui)
