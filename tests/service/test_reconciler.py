@@ -179,7 +179,7 @@ def test_an_answer_to_another_request_is_not_believed(side):
 
 @pytest.mark.usefixtures("ppmid")
 def test_an_answer_that_cannot_be_believed_is_no_refusal(side):
-    """The DCC may have taken the request: its home stays busy, the Device is asked, and nothing is guessed."""
+    """The DCC may have taken the request: the home stays busy, the Device is asked, nothing is guessed."""
     side.dcc.reply = lambda _: b"<html>maintenance</html>"
     side.settle()
     assert (Stage.SUBMITTED, []) == (side.stage(), side.open())
