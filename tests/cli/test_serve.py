@@ -54,7 +54,7 @@ def test_all_that_is_missing_is_named(command, capsys):
         (["--dcc", "http://127.0.0.1:9", "--speed", "60"], "--began"),
         (["--dcc", "http://127.0.0.1:9", "--speed", "60", "--began", "now"], "--began"),
         (["--dcc", "https://127.0.0.1:9", "--tls-certificate", "none.pem"], "none.pem"),
-        (["--dcc", "http://127.0.0.1:9", "--database", "oracle://x"], "address of a database"),
+        (["--dcc", "http://127.0.0.1:9", "--database", "oracle://x"], "no database that we know"),
         (["--dcc", "http://127.0.0.1:9", "--supplier", "00-00-00-00-00-00-00-09"], "00-00-00-00-00-00-00-09"),
     ],
 )
