@@ -436,7 +436,7 @@ SHARES = st.sampled_from((0.0, 0.02, 0.2))
 
 @settings(max_examples=12, deadline=None)
 @given(
-    st.builds(han.Quality, loss=st.sampled_from([0.0, 0.02]), duplication=SHARES, lateness=SHARES),
+    st.builds(han.Quality, loss=SHARES, duplication=SHARES, lateness=SHARES),
     st.lists(st.tuples(st.integers(0, 20 * HOUR), st.integers(1, 6 * HOUR)), max_size=3),
     st.integers(1, 4_000),
     st.none() | st.integers(2, 40),
@@ -468,8 +468,8 @@ def test_every_transfer_ends_and_no_alert_is_lost_on_its_way_to_an_endpoint_that
                 activated.add(device)
                 at = None if hours is None else Instant((world.now // HOUR + hours) * HOUR)
                 user.activate(device, switch.hash, at)
-        if not world.busy:
-            break
+        if not world.busy and not any(world.node(home.hub).memory.record.held for home in lab.homes):
+            break  # the DCC may hear of the new version before the hub hears that the transfer has ended
         assert world.step()
         assert world.now < START + 30 * DAY
     passed = [r.event.device for r in world.events if isinstance(r.event, Passed)]
