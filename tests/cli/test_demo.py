@@ -49,13 +49,19 @@ def test_each_way_is_told_from_order_to_proof(walk):
     """A PPMID in one step, an HCALCS in two, and the proof is the version from the Device itself."""
     _, facts, _ = walk
     ways = {(it["campaign"], it["state"]): it for it in facts["devices"]}
-    messages = [it["message"] for it in ways["displays", "proven"]["timeline"]]
+    messages = _as_if_in_order(ways["displays", "proven"]["timeline"])
     assert ["SRV 11.4", "I99", "N60", "N62", "N39"] == messages
-    messages = [it["message"] for it in ways["switches", "proven"]["timeline"]]
+    messages = _as_if_in_order(ways["switches", "proven"]["timeline"])
     assert ["SRV 11.1", "I99", "N60", "N62", "8F72", "SRV 11.3", "I99", "CS06"] == messages
     assert "01000000" == ways["displays", "failed"]["timeline"][-2]["version"]
     for name in ("displays", "switches"):
         assert "02000000" == ways[name, "proven"]["timeline"][-1]["version"]
+
+
+def _as_if_in_order(timeline):
+    """The messages' names; the DCC's first alert may overtake its answer, which goes another way."""
+    messages = [it["message"] for it in timeline]
+    return [messages[0], *sorted(messages[1:3]), *messages[3:]]
 
 
 def test_too_few_of_a_kind_for_a_gate_is_no_success_and_says_why(run):
