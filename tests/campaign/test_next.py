@@ -170,6 +170,8 @@ def test_only_a_verified_image_is_activated_and_never_a_ppmids():
         (TWO, Stage.SILENT_AT_HUB, 1),
         (TWO, Stage.SILENT_ON_DEVICE, 0),
         (TWO, Stage.SILENT_ON_DEVICE, 1),
+        # It was asked for its version before anything was heard of the image, which it may hold by now.
+        (TWO, Stage.UNCHANGED, 1),
     }
     found = {
         (procedure, stage, sub)
@@ -179,6 +181,13 @@ def test_only_a_verified_image_is_activated_and_never_a_ppmids():
         if due(procedure, stage, step=FIRST_STEP + sub).action is Action.ACTIVATE
     }
     assert expected == found
+
+
+def test_an_image_that_arrives_while_the_version_is_read_is_activated_once_not_sent_again():
+    """The old version was read: an activation finds out whether the image lies there; then another attempt."""
+    assert Due(Action.ACTIVATE, 0) == due(TWO, Stage.UNCHANGED, step=FIRST_STEP + 1)
+    for later in range(2, SUBS):
+        assert Due(Action.UPDATE, HOUR) == due(TWO, Stage.UNCHANGED, step=FIRST_STEP + later)
 
 
 def test_a_silent_activation_is_followed_by_a_question():

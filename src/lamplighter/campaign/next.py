@@ -116,6 +116,9 @@ def next_action(procedure: Procedure, progress: Progress, retries: Retries) -> D
         # activation names the image by its hash: it does no harm where another one or none is held, and the
         # answer says which.
         return Due(Action.ACTIVATE, 0)
+    if procedure is Procedure.TWO_STEP and stage is Stage.UNCHANGED and progress.sub == 1:
+        # It was asked before anything was heard of the image, and may hold it verified by now.
+        return Due(Action.ACTIVATE, 0)
     if stage in _CHECK:
         # An order that fell silent is asked about once in any case, however often it was recalled before.
         if stage is Stage.SILENT_TO_READ and progress.sub >= retries.checks:
