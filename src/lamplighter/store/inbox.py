@@ -13,7 +13,9 @@ from sqlalchemy import delete, func, select
 
 from lamplighter.kit import ImageHash, Instant
 from lamplighter.kit.instant import DAY
+from lamplighter.store import audit
 from lamplighter.store import schema as s
+from lamplighter.store.packed import pack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -29,6 +31,7 @@ COUNTER_MAX: Final = 2**63 - 1  # BIGINT; no request of ours bears a greater one
 _TIME_OCTETS: Final = 8
 _REASON_MAX: Final = 64  # characters of a refusal's reason
 _BIND_MAX: Final = 500  # values in one IN (...); every database takes as many
+_NOTED_MAX: Final = 100  # letters that one entry of the audit names
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,19 +196,21 @@ class Inbox:
                 DeadLetter(_letter(row), Instant(row.since), row.reason) for row in connection.execute(query)
             ]
 
-    def replay(self, readings: Mapping[int, Reading], now: Instant) -> int:
+    def replay(self, readings: Mapping[int, Reading], now: Instant, who: str = audit.SYSTEM) -> int:
         """Take dead letters, by number, as they were read now; how many are dead no more.
 
         One that still cannot be applied keeps its place with the new reason; one that is no dead letter
         (any more) is left alone.
         """
         raised = 0
+        taken: list[int] = []
         with self._database.writing() as connection:
             for number, reading in sorted(readings.items()):
                 at = s.dead_letter.c.inbox == number
                 gone = connection.execute(delete(s.dead_letter).where(at)).rowcount
                 if not gone:
                     continue
+                taken.append(number)
                 if reading.reason is None:
                     raised += 1
                     rows = [{"inbox": number} | _values(it) for it in reading.statements]
@@ -214,6 +219,10 @@ class Inbox:
                 else:
                     row = {"inbox": number, "since": now, "reason": reading.reason}
                     connection.execute(s.dead_letter.insert(), row)
+            if taken:
+                some = ", ".join(map(str, taken[:_NOTED_MAX])) + (", ..." if len(taken) > _NOTED_MAX else "")
+                said = f"{raised} of {len(taken)} wait to be applied: {some}"
+                audit.note(connection, now, who, "replay", subject="dead letters", detail=said)
         return raised
 
 
@@ -362,8 +371,10 @@ def _store_postgresql(connection: Connection, given: Sequence[tuple[bytes, Incom
         if message.reason is not None
     ]
     arrays = tuple(
-        list(column)
-        for rows, width in ((letters, len(_INBOX)), (said, 1 + len(_SAID)), (dead, len(_DEAD)))
-        for column in (zip(*rows, strict=True) if rows else [()] * width)
+        pack(_TYPES[name], column)
+        for rows, names in ((letters, _INBOX), (said, ("digest", *_SAID)), (dead, ("digest", *_DEAD[1:])))
+        for name, column in zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True)
     )
-    return {digest for (digest,) in connection.exec_driver_sql(_POSTGRESQL, arrays)}
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    return {digest for (digest,) in driver.execute(_POSTGRESQL, arrays)}
