@@ -19,6 +19,8 @@ MINUTE: Final = 60 * SECOND
 HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
 
+_SPANS: Final = ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (SECOND, "s"))
+
 ZIGBEE_EPOCH: Final = Instant(946_684_800 * SECOND)  # 2000-01-01T00:00:00Z, ZCL UTCTime
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -96,3 +98,17 @@ def to_zigbee(instant: Instant) -> int:
     if not 0 <= seconds <= 0xFFFFFFFF:
         raise UsageError(f"{to_iso(instant)} does not fit a ZCL UTCTime (2000 to 2136)")
     return seconds
+
+
+def span(microseconds: int) -> str:
+    """A span of time for a person, in its two largest units: `2 d 4 h`, `3 min 20 s`; or `0 s`."""
+    left, said = max(0, microseconds), []
+    for size, unit in _SPANS:
+        count, left = divmod(left, size)
+        if count:
+            said.append(f"{count} {unit}")
+        elif said:
+            break
+        if len(said) == 2:
+            break
+    return " ".join(said) or "0 s"
