@@ -1,0 +1,133 @@
+"""A rehearsal of a whole campaign against the flow model alone: the same homes, orders, activations and
+looks.
+
+A campaign for PPMIDs in three waves, with its gates, reads and later attempts, is rehearsed, and what it
+ordered when is written down. Then flow mode does the same by itself: it draws the same homes, orders the same
+Devices at the same times and lets the same hours go by, and nobody looks at what it hears. The ratio is CPU
+seconds, flow alone / rehearsal; what is missing to 1 is policy, tallies and deadlines. At 400,000 Devices
+here, and at ten million in `bench.rehearsal_scale`.
+"""
+
+from __future__ import annotations
+
+import sys
+from time import process_time
+from typing import TYPE_CHECKING, Final
+
+from lamplighter.campaign import plan as plans
+from lamplighter.kit import FirmwareVersion
+from lamplighter.kit.instant import HOUR, from_iso
+from lamplighter.planning import rehearse
+from lamplighter.planning.assumptions import Assumptions
+from lamplighter.planning.estate import described
+from lamplighter.planning.fleet import Fleet
+from lamplighter.planning.paper import Paper
+from lamplighter.protocol.duis import CspRegion, DeviceStatus, DeviceType
+from lamplighter.registry import Cohort, Procedure
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from lamplighter.kit import Instant
+    from lamplighter.planning.assumptions import Circumstances
+
+NAME: Final = "CPU seconds of the flow model alone, vs rehearsal of 400,000 Devices"
+GOAL: Final = 0.67  # the rehearsal costs at most one and a half of it
+DEVICES: Final = 400_000
+_START: Final = from_iso("2026-01-12T09:00:00Z")
+_PLAN: Final = """
+name = "rehearsed"
+stratify = ["hub_model", "hub_firmware"]
+approvals = 0
+batch_max = 50000
+[target]
+types = ["PPMID"]
+[[wave]]
+name = "canary"
+share = 0.01
+minimum = 200
+soak = "24h"
+[[wave]]
+name = "tenth"
+share = 0.1
+soak = "12h"
+[[wave]]
+name = "everyone"
+share = 1
+[gate]
+acceptable_failure_rate = 0.05
+max_failure_rate = 0.2
+acceptable_silence_rate = 0.05
+max_silence_rate = 0.2
+[rate]
+per_hour = {rate}
+"""
+
+
+class Noted(rehearse.World):
+    """A world that writes down what it was asked for, and when."""
+
+    def __init__(self, its: rehearse.Scene, world: Circumstances, seed: str) -> None:
+        super().__init__(its, world, seed)
+        self.script: list[tuple[Instant, NDArray[np.uint32] | None]] = []
+
+    def hear(self, paper: Paper, now: Instant) -> None:
+        self.script.append((now, None))
+        super().hear(paper, now)
+
+    def _update(self, paper: Paper, devices: NDArray[np.uint32], now: Instant) -> None:
+        self.script.append((now, devices))
+        super()._update(paper, devices, now)
+
+
+def scene(devices: int) -> rehearse.Scene:
+    plan = plans.parse(_PLAN.format(rate=max(100, devices // 100)))
+    counts = {
+        Cohort(
+            DeviceType.PPMID, 0x121D, 1, 0x1111, FirmwareVersion(0x0100_0000), DeviceStatus.COMMISSIONED,
+            region=region.value, hub_model=f"CH-{model}",
+        ): devices // 12
+        for region in list(CspRegion)[:6]
+        for model in "AB"
+    }  # fmt: skip
+    release = Fleet(counts).release(Procedure.ONE_STEP)
+    return rehearse.Scene(plan, Procedure.ONE_STEP, 300_000, described(plan, release, counts), _START, HOUR)
+
+
+def once(devices: int, number: int) -> tuple[float, float]:
+    """CPU seconds: rehearsal, flow alone."""
+    its, seed = scene(devices), f"bench {number}"
+    world = Assumptions().draw(seed)
+    began = process_time()
+    noted = Noted(its, world, seed)
+    course = rehearse.play(its, Paper(its.plan, its.procedure, its.estate, its.start), noted)
+    ours = process_time() - began
+    assert course.finished
+    assert course.reached > 0.9 * devices
+    script = noted.script
+    del noted
+    began = process_time()
+    alone = rehearse.World(its, world, seed).course
+    for at, ordered in script:
+        if ordered is None:
+            alone.advance(at)
+        else:
+            alone.order(ordered, at)
+    theirs = process_time() - began
+    return ours, theirs
+
+
+def rounds(count: int, devices: int = DEVICES) -> list[float]:
+    """Ratios, one a round."""
+    ratios = []
+    for number in range(count):
+        ours, theirs = once(devices, number)
+        ratios.append(theirs / ours)
+    return ratios
+
+
+if __name__ == "__main__":
+    ours, theirs = once(int(sys.argv[1]), 0)
+    said = f"rehearsal {ours:.1f} s, flow alone {theirs:.1f} s: {theirs / ours:.2f}"
+    print(f"{int(sys.argv[1]):,} Devices: {said}")

@@ -1,0 +1,701 @@
+"""A study as a page: conclusions first, method last. The same study gives the same octets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from lamplighter import __version__
+from lamplighter.planning.business import words
+from lamplighter.planning.business.case import ASSUMPTION, UNDATED
+from lamplighter.planning.business.draws import BLOCK
+from lamplighter.planning.business.model import Option
+from lamplighter.planning.business.results import VARIANT_FUTURES
+from lamplighter.planning.reports import (
+    Bar,
+    Column,
+    Definitions,
+    KeyFigure,
+    KeyFigures,
+    Notice,
+    Picture,
+    Prose,
+    Section,
+    Table,
+    Tone,
+    charts,
+    page,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from lamplighter.planning.business.case import Assumption
+    from lamplighter.planning.business.results import BreakEven, Comparison, Study, Swing
+
+_SHOWN_SWINGS: Final = 12
+_COLOURS: Final = {
+    Option.OVER_THE_AIR: charts.SERIES[0],
+    Option.REPLACE: charts.SERIES[1],
+    Option.HUB: charts.SERIES[3],
+}
+_TONES: Final = {True: Tone.GOOD, False: Tone.BAD, None: Tone.WARN}
+
+
+def html(study: Study) -> str:
+    """The page."""
+    sections = [
+        Section("", _conclusion(study)),
+        Section("Does it pay?", _pays(study)),
+        Section("From which event frequency?", _frequency(study)),
+        Section("Which assumption matters most?", _matters(study)),
+    ]
+    if study.scenarios:
+        sections.append(Section("What was said against it", _objections(study)))
+    if study.parties:
+        sections.append(Section("Who pays, who gains", _parties(study)))
+    sections += [
+        Section("When it pays back", (_payback_chart(study), Prose((_payback(study),)))),
+        Section("Every assumption", _assumptions(study)),
+        Section("Method", _method(study)),
+    ]
+    case = study.case
+    footer = (
+        f"Lamplighter {__version__}, plan business-case, {study.futures:,} futures, seed {study.seed}. "
+        "The same case, seed and number of futures give the same report."
+    )
+    return page(f"Business case: {case.name}", sections, subtitle=case.question, footer=footer)
+
+
+def conclusion(study: Study) -> tuple[str, ...]:
+    """What a reader should take away, as sentences: whether it pays, from when, what matters most."""
+    replace, hub = study.against(Option.REPLACE), study.against(Option.HUB)
+    return (
+        f"**{words.verdict(study)}** {_against(study, replace)} {_against(study, hub)}",
+        _when(study, replace),
+        _most(study),
+    )
+
+
+def _against(study: Study, it: Comparison) -> str:
+    saving, money = it.saving, study.case.currency
+    other = "replacing Devices as required" if it.other is Option.REPLACE else "fixing the hub instead"
+    verb = "saves" if saving.mean >= 0 else "costs more by"
+    if it.other is Option.REPLACE:
+        return (
+            f"Over {study.case.years} years it {verb} {words.money(abs(saving.mean), money)} on average "
+            "against "
+            f"{other}, and costs less in {words.of_hundred(it.cheaper.share)}."
+        )
+    return (
+        f"Against {other} it {verb} {words.money(abs(saving.mean), money)}, "
+        f"and costs less in {words.of_hundred(it.cheaper.share)}."
+    )
+
+
+def _when(study: Study, it: Comparison) -> str:
+    assumed = study.events.mean / study.case.years
+    hub = study.against(Option.HUB).frequency.amount
+    if it.frequency.amount is None:
+        return (
+            "There is no event frequency from which it pays against replacing."
+            if it.saving.mean < 0
+            else "It pays against replacing at any event frequency."
+        )
+    against_hub = f" (against fixing the hub: {words.frequency(hub)})" if hub is not None else ""
+    return (
+        f"It pays from **{words.frequency(it.frequency.amount, 'must-fix event')}** on{against_hub}, all "
+        "else as assumed; "
+        f"assumed is {words.frequency(assumed)} on average."
+    )
+
+
+def _most(study: Study) -> str:
+    if not study.swings:
+        return "No assumption is uncertain."
+    it = study.swings[0]
+    what, currency = study.case.assumptions[it.key], study.case.currency
+    low, high = (words.money(saving, currency, signed=True) for saving in it.savings)
+    return (
+        f"What matters most: **{what.meaning}**. From {_number(it.values[0], what)} to "
+        f"{_number(it.values[1], what)}{_unit(what)} the saving goes from {low} to {high}, all else as "
+        "uncertain as it is."
+    )
+
+
+def _conclusion(study: Study) -> tuple[Prose | KeyFigures | Notice, ...]:
+    replace = study.against(Option.REPLACE)
+    currency = study.case.currency
+    even, build = replace.frequency, replace.implementation
+    first, *others = conclusion(study)
+    figures = [
+        KeyFigure(
+            "Saving against replacing",
+            words.money(replace.saving.mean, currency, signed=True),
+            f"on average; 8 futures of 10 lie from {words.money(replace.saving.low, currency, short=True)} "
+            f"to {words.money(replace.saving.high, currency, short=True)}",
+            _TONES[words.pays(replace)],
+        ),
+        KeyFigure(
+            "Costs less than replacing",
+            words.of_hundred(replace.cheaper.share).removesuffix(" futures"),
+            f"futures; less than fixing the hub: {words.of_hundred(study.against(Option.HUB).cheaper.share)}",
+        ),
+        KeyFigure(
+            "Pays from",
+            words.frequency(even.amount) if even.amount is not None else "—",
+            f"must-fix events; assumed: {words.frequency(study.events.mean / study.case.years)} on average",
+        ),
+        KeyFigure(
+            "Implementation may cost",
+            words.money(build.amount, currency) if build.amount is not None else "—",
+            f"at most, to pay on average; assumed: "
+            f"{words.money(study.implementation.mean, currency, short=True)}",
+        ),
+    ]
+    if study.swings:
+        most = study.case.assumptions[study.swings[0].key]
+        figures.append(KeyFigure("Matters most", most.meaning, _value_of_knowing(study)))
+    guessed = sum(it.source == ASSUMPTION for it in study.case.assumptions.values())
+    notice = Notice(
+        f"{guessed} of {len(study.case.assumptions)} inputs are assumptions that nobody has measured. They "
+        "are listed "
+        "below, each with what it is; put other figures in their place and run it again.",
+        Tone.PLAIN,
+    )
+    return Prose((first, *others), lead=True), KeyFigures(tuple(figures)), notice
+
+
+def _value_of_knowing(study: Study) -> str:
+    told = [(key, it) for key, it in study.values if it.is_told]
+    if not told:
+        return "to know any one input better would not change the decision"
+    key, it = told[0]
+    what = "it" if study.swings and key == study.swings[0].key else study.case.assumptions[key].meaning
+    return (
+        f"knowing {what} beforehand is worth up to {words.money(it.amount, study.case.currency, short=True)}"
+    )
+
+
+def _pays(study: Study) -> tuple[Picture | Table | Prose, ...]:
+    currency = study.case.currency
+    rows = []
+    for it in study.options:
+        parts = it.parts
+        ends = (words.money(end, currency, short=True) for end in (it.cost.low, it.cost.high))
+        rows.append(
+            (
+                f"{words.LETTERS[it.option]} {words.OPTIONS[it.option]}",
+                words.money(it.cost.mean, currency, short=True),
+                (" to ".join(ends)),
+                words.money(parts.get("build", 0.0) + parts.get("running", 0.0), currency, short=True),
+                words.money(parts["campaign"] + parts["volume"], currency, short=True),
+                words.count(it.replaced),
+                words.count(it.visits),
+                words.percent(it.cheapest.share),
+            )
+        )
+    columns = (
+        "Option",
+        Column("Cost, mean", number=True),
+        Column("8 futures of 10", number=True),
+        Column("Build and run", number=True),
+        Column("For events", number=True),
+        Column("Devices replaced", number=True),
+        Column("Visits", number=True),
+        Column("Cheapest in", number=True),
+    )
+    return (
+        _histogram_chart(study),
+        Table(
+            columns,
+            tuple(rows),
+            f"What each option costs over {study.case.years} years, present value",
+            f"Means of {study.futures:,} futures with {words.three(study.events.mean)} must-fix events each, "
+            "which strike "
+            f"{words.count(study.struck.mean)} Devices.",
+        ),
+    )
+
+
+def _histogram_chart(study: Study) -> Picture:
+    edges, counts = study.histogram
+    saving = study.against(Option.REPLACE)
+    shares = [100 * it / study.futures for it in counts]
+
+    def plot(figure: Figure, narrow: bool) -> None:  # noqa: FBT001 # the shape that charts.draw calls
+        axes = figure.subplots()
+        charts.plain(axes)
+        left = np.array(edges[:-1]) / 1e6
+        width = np.diff(np.array(edges)) / 1e6
+        middle = left + width / 2
+        colours = [charts.GOOD if it > 0 else charts.BAD for it in middle]
+        axes.bar(left, shares, width * 0.92, align="edge", color=colours)
+        axes.axvline(saving.saving.mean / 1e6, color=charts.INK, linewidth=1.2)
+        top = max(shares)
+        axes.set_ylim(0, top * 1.18)
+        axes.text(
+            saving.saving.mean / 1e6,
+            top * 1.14,
+            f" mean {words.money(saving.saving.mean, study.case.currency, short=True, signed=True)}",
+            color=charts.INK,
+            ha="left",
+            va="top",
+        )
+        axes.set_xlabel(f"saving against replacing, million {study.case.currency}")
+        axes.set_ylabel("futures, %")
+        if narrow:
+            axes.locator_params(axis="x", nbins=5)
+
+    loses = words.of_hundred(1 - saving.cheaper.share)
+    return charts.draw(
+        "saving",
+        plot,
+        caption="What over the air saves against replacing as required, in each future: **red** where it "
+        "costs more, "
+        f"green where it costs less. It costs more in {loses}; the far right is where it earns. "
+        "The outermost futures, one of a hundred at either end, are not drawn.",
+        alt=f"Histogram of the saving: mean {words.money(saving.saving.mean, study.case.currency)}, "
+        f"negative in {loses}.",
+    )
+
+
+def _frequency(study: Study) -> tuple[Picture | Table | Prose, ...]:
+    rows = [
+        (
+            words.OPTIONS[it.other],
+            _even(it.frequency, words.frequency),
+            _even(it.implementation, lambda amount: words.money(amount, study.case.currency)),
+            _even(it.volume, words.count),
+        )
+        for it in study.comparisons
+    ]
+    assumed = study.events.mean / study.case.years
+    rows.append(
+        (
+            "assumed, on average",
+            words.frequency(assumed),
+            words.money(study.implementation.mean, study.case.currency),
+            words.count(study.struck.mean),
+        )
+    )
+    columns = (
+        "Against",
+        Column("Must-fix events, at least", number=True),
+        Column("Implementation cost, at most", number=True),
+        Column(f"Devices to be fixed in {study.case.years} years, at least", number=True),
+    )
+    return (
+        _frequency_chart(study),
+        Table(
+            columns,
+            tuple(rows),
+            "Where over the air breaks even on average, one thing changed and all else as assumed",
+            "± is the standard error of the simulation, not the uncertainty of the assumptions. A dash: "
+            "nowhere.",
+        ),
+    )
+
+
+def _even(it: BreakEven, say: object) -> str:
+    if it.amount is None:
+        return "—"
+    assert callable(say)
+    if it.error is None:
+        return str(say(it.amount))
+    return f"{say(it.amount)} ± {100 * it.error / it.amount:.0f} %" if it.amount else str(say(it.amount))
+
+
+def _frequency_chart(study: Study) -> Picture:
+    even = study.against(Option.REPLACE).frequency.amount
+    assumed = study.events.mean / study.case.years
+    at = [it.frequency for it in study.frequencies]
+
+    def plot(figure: Figure, narrow: bool) -> None:  # noqa: FBT001 # the shape that charts.draw calls
+        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+        low, middle, high = (
+            [getattr(it.saving, end) / 1e6 for it in study.frequencies] for end in ("low", "mean", "high")
+        )
+        for axes in (top, bottom):
+            charts.plain(axes)
+            axes.set_xscale("log")
+        top.fill_between(at, low, high, color=charts.SERIES[0], alpha=0.18, linewidth=0)
+        top.plot(at, middle, color=charts.SERIES[0])
+        top.axhline(0, color=charts.INK, linewidth=0.9)
+        top.set_ylabel(f"saving,\nmillion {study.case.currency}")
+        if even is not None and at[0] <= even <= at[-1]:
+            _mark(top, even, "breaks even", 0.97)
+        if at[0] <= assumed <= at[-1]:
+            _mark(top, assumed, "assumed", 0.84)
+        for index, (option, style) in enumerate(((Option.REPLACE, "-"), (Option.HUB, "--"))):
+            bottom.plot(
+                at,
+                [100 * it.cheaper[index] for it in study.frequencies],
+                style,
+                color=_COLOURS[option],
+                label=f"than {'replacing' if option is Option.REPLACE else 'fixing the hub'}",
+            )
+        bottom.legend(loc="upper left")
+        bottom.set_ylim(0, 100)
+        bottom.set_ylabel("costs less in\n% of futures")
+        bottom.set_xlabel("must-fix events")
+        ticks = [it for it in _TICKS if at[0] * 0.95 <= it <= at[-1] * 1.05]
+        if narrow:
+            ticks = ticks[:: max(1, -(-len(ticks) // 4))]
+        bottom.set_xticks(ticks, [_tick(it) for it in ticks])
+        bottom.minorticks_off()
+
+    return charts.draw(
+        "frequency",
+        plot,
+        caption="Above: the saving against replacing, its mean as a line and 8 futures of 10 as a band, by "
+        "how often "
+        "something must be fixed. Below: in how many futures over the air costs less.",
+        alt="Saving against replacing by frequency of must-fix events; it breaks even at "
+        f"{words.frequency(even) if even is not None else 'no frequency'}.",
+        wide=(9.0, 5.2),
+        narrow=(4.0, 5.0),
+    )
+
+
+_TICKS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
+
+
+def _tick(frequency: float) -> str:
+    return f"{frequency:g}\na year" if frequency >= 1 else f"1 in\n{1 / frequency:g} years"
+
+
+def _mark(axes: Axes, where: float, text: str, height: float) -> None:
+    axes.axvline(where, color=charts.MUTED, linewidth=1.0, linestyle=":")
+    axes.text(
+        where,
+        height,
+        f" {text} ",
+        transform=axes.get_xaxis_transform(),
+        color=charts.INK,
+        ha="right",
+        va="top",
+    )
+
+
+def _matters(study: Study) -> tuple[Picture | Table | Prose, ...]:
+    if not study.swings:
+        return (Prose(("No assumption is uncertain.",)),)
+    case = study.case
+    told = [(key, it) for key, it in study.values if it.is_told][:8]
+    rows = [
+        (
+            _name(case.assumptions[key]),
+            words.money(it.amount, case.currency, short=True),
+            f"± {words.money(it.error, case.currency, short=True)}",
+        )
+        for key, it in told
+    ]
+    if len(told) < len(study.values):
+        rows.append((f"Any other of the {len(study.values)}", "not to be told from 0", ""))
+    return (
+        _tornado(study),
+        Table(
+            (
+                "If this were known before deciding",
+                Column("Worth at most", number=True),
+                Column("Error", number=True),
+            ),
+            tuple(rows),
+            "What a study would be worth that found out one of them",
+            f"Expected value of partial perfect information, over the choice between all three options. To "
+            "know everything, "
+            f"luck included, would be worth {words.money(study.perfect, case.currency)}: no study is worth "
+            "more.",
+        ),
+    )
+
+
+def _tornado(study: Study) -> Picture:
+    swings = [it for it in study.swings if it.width > 0][:_SHOWN_SWINGS]
+    case = study.case
+    mean = study.against(Option.REPLACE).saving.mean / 1e6
+
+    def plot(figure: Figure, narrow: bool) -> None:  # noqa: FBT001 # the shape that charts.draw calls
+        axes = figure.subplots()
+        charts.plain(axes, grid="x")
+        for row, it in enumerate(swings):
+            for end, colour in ((0, charts.SERIES[1]), (1, charts.SERIES[0])):
+                axes.barh(
+                    row,
+                    it.savings[end] / 1e6 - mean,
+                    0.62,
+                    left=mean,
+                    color=colour,
+                    zorder=2 - _wider(it, end),
+                )
+        axes.axvline(mean, color=charts.INK, linewidth=1.0)
+        axes.axvline(0, color=charts.MUTED, linewidth=1.0, linestyle=":")
+        names = [_label(case.assumptions[it.key], it, narrow) for it in swings]
+        axes.set_yticks(range(len(swings)), names)
+        axes.tick_params(axis="y", length=0)
+        if narrow:
+            axes.tick_params(axis="y", labelsize=8)
+            axes.locator_params(axis="x", nbins=4)
+        axes.invert_yaxis()
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel(f"mean saving against replacing, million {case.currency}")
+
+    return charts.draw(
+        "swings",
+        plot,
+        caption="The mean saving against replacing with one assumption at its 10th percentile (**orange**, "
+        "the first number) "
+        "and at its 90th (**blue**, the second), all others as uncertain as ever. The solid line is the mean "
+        "of all; left of "
+        "the dotted one over the air costs more.",
+        alt="Tornado chart; widest: " + "; ".join(_name(case.assumptions[it.key]) for it in swings[:3]),
+        wide=(9.0, 0.9 + 0.36 * len(swings)),
+        narrow=(4.4, 0.9 + 0.46 * len(swings)),
+    )
+
+
+def _wider(it: Swing, end: int) -> int:
+    """Bars on one side of the mean lie on each other: the shorter in front."""
+    return int(abs(it.savings[end]) > abs(it.savings[1 - end]))
+
+
+def _label(what: Assumption, it: Swing, narrow: bool) -> str:  # noqa: FBT001 # as charts.draw calls it
+    low, high = (_number(value, what) for value in it.values)
+    text = _name(what)
+    if not narrow:
+        return f"{text}: {low} to {high}"
+    words_of, lines = text.split(), [""]
+    for word in words_of:
+        if len(lines[-1]) + len(word) > 22:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    return "\n".join(lines[:2])
+
+
+def _name(what: Assumption) -> str:
+    return what.meaning[0].upper() + what.meaning[1:]
+
+
+def _number(value: float, what: Assumption) -> str:
+    if what.unit.startswith("share"):
+        return f"{words.two(100 * value)} %"
+    if abs(value) >= 1e6:
+        return f"{words.two(value / 1e6)} M"
+    return words.two(value)
+
+
+def _unit(what: Assumption) -> str:
+    unit = what.unit.removeprefix("share") if what.unit.startswith("share") else f" {what.unit}"
+    return "" if "/" in unit else unit
+
+
+def _objections(study: Study) -> tuple[Table | Prose | Definitions, ...]:
+    base = study.comparisons
+    currency = study.case.currency
+    rows: list[tuple[str | Bar, ...]] = [
+        (
+            "As assumed",
+            words.money(base[0].saving.mean, currency, short=True, signed=True),
+            Bar(words.percent(base[0].cheaper.share), base[0].cheaper.share),
+            words.money(base[1].saving.mean, currency, short=True, signed=True),
+            _cheapest((base[0].saving.mean, base[1].saving.mean)),
+        )
+    ]
+    rows += [
+        (
+            it.scenario.name,
+            words.money(it.savings[0], currency, short=True, signed=True),
+            Bar(words.percent(it.cheaper[0]), it.cheaper[0]),
+            words.money(it.savings[1], currency, short=True, signed=True),
+            _cheapest(it.savings),
+        )
+        for it in study.scenarios
+    ]
+    columns = (
+        "If this is right",
+        Column("Saves against replacing", number=True),
+        Column("Costs less in", number=True),
+        Column("Saves against the hub", number=True),
+        "Cheapest on average",
+    )
+    said = ((it.scenario.name, f"“{it.scenario.objection}” — {it.scenario.source}") for it in study.scenarios)
+    stays = sum(min(it.savings) > 0 for it in study.scenarios)
+    told = (
+        "Each objection is put into the model as if it were right, all else as assumed. "
+        f"In {stays} of {len(study.scenarios)} over the air stays the cheapest on average."
+    )
+    return (
+        Prose((told,)),
+        Table(columns, tuple(rows), "Objections, and what follows from them"),
+        Definitions(tuple(said)),
+    )
+
+
+def _cheapest(savings: tuple[float, float]) -> str:
+    best = min(zip((0.0, *savings), (Option.OVER_THE_AIR, Option.REPLACE, Option.HUB), strict=True))[1]
+    return words.OPTIONS[best].lower()
+
+
+def _parties(study: Study) -> tuple[Table | Prose, ...]:
+    currency = study.case.currency
+    rows = [
+        (
+            it.name,
+            words.percent(it.costs),
+            words.percent(it.savings),
+            words.money(it.gain.mean, currency, short=True, signed=True),
+            (
+                f"{words.money(it.gain.low, currency, short=True)} to "
+                f"{words.money(it.gain.high, currency, short=True)}"
+            ),
+            words.percent(it.pays.share),
+        )
+        for it in study.parties
+    ]
+    columns = (
+        "Party",
+        Column("Share of the cost", number=True),
+        Column("Share of the saving", number=True),
+        Column("Gains, mean", number=True),
+        Column("8 futures of 10", number=True),
+        Column("Gains in", number=True),
+    )
+    return (
+        Table(
+            columns,
+            tuple(rows),
+            "Over the air against replacing, by who bears it; present value",
+            "Cost is building and running; saving is what recalls would have cost, less campaigns and the "
+            "Devices that are "
+            "replaced all the same. A party that saves nothing loses in every future, however good the case "
+            "is for all.",
+        ),
+    )
+
+
+def _payback(study: Study) -> str:
+    month = study.paid_back
+    if month is None:
+        return f"On average over the air has not cost less than replacing after {study.case.years} years."
+    return f"On average over the air has cost less than replacing from year {(month - 1) // 12 + 1} on."
+
+
+def _payback_chart(study: Study) -> Picture:
+    def plot(figure: Figure, narrow: bool) -> None:  # noqa: FBT001 # the shape that charts.draw calls
+        axes = figure.subplots()
+        charts.plain(axes)
+        for option, line in study.cumulative.items():
+            years = (np.arange(len(line)) + 1) / 12
+            axes.plot(
+                [0, *years],
+                [0, *(np.array(line) / 1e6)],
+                color=_COLOURS[option],
+                linestyle="--" if option is Option.HUB else "-",
+                label=words.OPTIONS[option],
+            )
+        axes.set_xlim(0, study.case.years)
+        axes.set_ylim(bottom=0)
+        axes.legend(loc="upper left")
+        axes.set_xlabel("years")
+        axes.set_ylabel(f"spent so far, million {study.case.currency}")
+        if narrow:
+            axes.locator_params(axis="x", nbins=6)
+
+    return charts.draw(
+        "payback",
+        plot,
+        caption="What has been spent by then, present value, mean of all futures.",
+        alt="Cumulative cost of the three options. " + _payback(study),
+    )
+
+
+def _assumptions(study: Study) -> tuple[Prose | Definitions, ...]:
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for key, it in study.case.assumptions.items():
+        section, second, *_ = key.split(".")
+        group = _GROUPS.get(section, second)
+        dated = f", {it.dated}" if it.dated and it.dated != UNDATED else ""
+        said = "Assumption" if it.source == ASSUMPTION else it.source + (dated or " (undated)")
+        each = "; differs from event to event" if it.per_event else ""
+        meaning = f"**{it.law}**, {it.unit}{each}. {said}." + (f" {it.note}" if it.note else "")
+        groups.setdefault(group, []).append((_name(it), meaning))
+    count = len(study.case.assumptions)
+    said = (
+        f"All {count} inputs; there are no others. PERT is a beta distribution whose mode counts four times "
+    )
+    parts: list[Prose | Definitions] = [Prose((f"{said}as much as either end.",))]
+    for group, items in groups.items():
+        parts += [Prose((f"**{group}**",)), Definitions(tuple(items))]
+    return tuple(parts)
+
+
+_GROUPS: Final = {
+    "fleet": "The fleet",
+    "events": "What goes wrong",
+    "over_the_air": "(a) over the air",
+    "replace": "(b) replace as required",
+    "hub": "(c) fix the hub instead",
+    "harm": "What waiting does",
+    "discount": "Discounting",
+}
+"""Sections of a case; kinds of Device and parties are their own."""
+
+
+def _method(study: Study) -> tuple[Table | Prose, ...]:
+    currency = study.case.currency
+    rows = tuple(
+        (
+            words.OPTIONS[it.option],
+            words.money(it.simulated, currency),
+            f"± {words.money(it.error, currency)}",
+            words.money(it.exact, currency),
+            f"{(it.simulated - it.exact) / it.error:+.1f}" if it.error else "0",
+        )
+        for it in study.checks
+    )
+    return (
+        Prose((_HOW, _figures(study), _EXACT, _WHAT_NOT)),
+        Table(
+            (
+                "Option",
+                Column("Simulated", number=True),
+                Column("Error", number=True),
+                Column("Exact", number=True),
+                Column("Off by, in errors", number=True),
+            ),
+            rows,
+            "Check: every input at its mean, simulated against closed form",
+        ),
+    )
+
+
+_HOW: Final = (
+    "A future is one draw of every uncertain input, and of the must-fix events of each month: when they "
+    "come, which kind of Device they strike and how many, and whether over the air, or the hub, can cure "
+    "them. Each option is then costed month by month. (b) replaces every Device that is struck. (a) and (c) "
+    "cure what they can once they are ready, and replace the rest. All money is at constant prices and "
+    "discounted monthly."
+)
+_EXACT: Final = (
+    "Break-even points are exact for means: what events cost is in proportion to how often they come, and "
+    "what Devices cost to how many are struck. What it is worth to know an input is estimated by regression "
+    "on a natural cubic spline (Strong, Oakley and Brennan 2014)."
+)
+_WHAT_NOT: Final = (
+    "Not in it: what harm Devices do while they wait, unless the case says so; features that only updates "
+    "can bring; Devices that are replaced by age; and that cheap updates may be made more often than must "
+    "be. The formulae and the limits are in `docs/business-case.md`."
+)
+
+
+def _figures(study: Study) -> str:
+    sample = min(study.futures, VARIANT_FUTURES)
+    return (
+        f"{study.futures:,} futures, in blocks of {BLOCK:,}. Each input draws from a stream of its own in "
+        f"each block (Philox, keyed by seed {study.seed} and the input's name), so that the figures do not "
+        "depend on who worked them, and two variants differ by what was changed alone. Swings, curves and "
+        f"objections use the first {sample:,} of these futures."
+    )

@@ -1,0 +1,650 @@
+"""A campaign on paper: what stands in for the store in a rehearsal, in arrays.
+
+The view that `campaign.decide` looks at is built from them, and what it decides is carried out upon them, by
+the rules of `store.campaigns` and `store.orders`: the same waves on the same circle of buckets, pools gone
+through in the same order, one update at a time at each hub, the same deadlines batch by batch, the same
+progress numbers and tallies. `tests/planning/test_paper.py` holds both against each other, decision by
+decision.
+
+What is left out, since it does not happen in a rehearsal: other campaigns, Devices that join late or leave,
+people, clocks that jump. Orders are handed over in the instant in which they are made, unless the DCC is
+down.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict, deque
+from dataclasses import dataclass, field, replace
+from heapq import heappop, heappush
+from itertools import count as counter
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+from lamplighter.campaign.decide import (
+    FIRST_STEP,
+    Cell,
+    Count,
+    Place,
+    Ready,
+    Stratum,
+    View,
+)
+from lamplighter.campaign.evidence import Cause, Fact
+from lamplighter.campaign.next import DEADLINES, DEADLINES_OF, Order
+from lamplighter.campaign.state import (
+    FINAL,
+    FINAL_SHIFT,
+    FLYING,
+    IMPLIES,
+    READY,
+    STAGE_BITS,
+    STAGE_SHIFT,
+    STEP_BITS,
+    STEP_SHIFT,
+    SUBS,
+    Progress,
+    Stage,
+)
+from lamplighter.campaign.status import CHART, Act, CampaignStatus
+from lamplighter.kit import Instant
+from lamplighter.kit.instant import DAY, HOUR, MINUTE
+from lamplighter.registry import BUCKETS
+from lamplighter.store.campaigns import LATE_MAX, LATE_MIN, UPDATES, wave_bounds
+from lamplighter.store.orders import HOME_BUSY, READS_MAX, STRAGGLERS, executions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from lamplighter.campaign.decide import Decision, Hold, Make
+    from lamplighter.campaign.plan import Plan
+    from lamplighter.planning.estate import Estate
+    from lamplighter.registry import Procedure
+
+    Places = NDArray[np.uint32]
+
+_UNSENT: Final = 10 * MINUTE  # until a batch that could not be handed over is looked at again
+_SLOTS: Final = 2 * len(Stage)  # columns of the tallies: each stage, and of a later attempt
+_STAGE_MASK: Final = (1 << STAGE_BITS) - 1
+_STEP_MASK: Final = (1 << STEP_BITS) - 1
+_SECOND: Final = 2 * SUBS  # the first step of a later attempt
+
+
+class Handed(NamedTuple):
+    """Orders that go to the DCC now."""
+
+    kind: Order
+    devices: Places
+    """Places in the estate, in the order of the batch."""
+    execution_at: NDArray[np.int64] | None
+    """SRV 11.3: when each is to activate; None: at once."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Orders of one kind and step made at one time."""
+
+    kind: Order
+    step: int
+    devices: Places
+    created_at: Instant
+    sent_at: Instant | None = None
+    deadline: int = 0
+
+
+@dataclass(slots=True)
+class _Pool:
+    """One cohort's part in one wave."""
+
+    place: Place
+    devices: Places
+    """In the order of the turned circle."""
+    at: int = 0
+    """Those before are gone through."""
+    passed: list[Places] = field(default_factory=list)
+    """Left out by the pass that goes on, or by the latest."""
+    left: int = 0
+    """How many these are."""
+    swept_at: Instant | None = None
+    """End of the latest pass; None: the first is not over."""
+    is_open: bool = True
+    """Whether a pass is under way."""
+
+    def due(self, now: Instant, every: int) -> bool:
+        """As `store.campaigns.Pool.due`."""
+        return self.is_open or self.swept_at is None or not self.swept_at <= now < self.swept_at + every
+
+
+class _Nearest:
+    """The Devices of a stratum that come first on the turned circle."""
+
+    def __init__(self, buckets: NDArray[np.uint32]) -> None:
+        self._buckets = buckets
+
+    def bound(self, devices: int) -> int:
+        """The bucket below which so many stand."""
+        if len(self._buckets) < devices:
+            return BUCKETS
+        return int(np.partition(self._buckets, devices - 1)[devices - 1]) + 1
+
+
+class Paper:
+    """A campaign over an estate, from its start.
+
+    plan       as approved
+    procedure  of its release
+    estate     whom it is for
+    now        when it starts
+    """
+
+    def __init__(self, plan: Plan, procedure: Procedure, estate: Estate, now: Instant) -> None:
+        self.plan = plan
+        self.procedure = procedure
+        self.estate = estate
+        self.started_at = now
+        self.status = CampaignStatus.RUNNING
+        self.ended_at: Instant | None = None
+        self.held_at: dict[int, tuple[Instant, str, int]] = {}
+        """By stratum: when it was held, why, and how many of its Devices were ordered by then."""
+        self.requests: Counter[Order] = Counter()
+        """Requests by kind."""
+        self.named = 0
+        """Devices named in requests."""
+        self.changed = True
+        """Whether anything has happened since the last decision that one could depend on."""
+        count = len(estate)
+        # Of most Devices most of these are never written: numpy's zeros take no room until then.
+        self.progress = np.zeros(count, np.int32)
+        self.ids = np.zeros(count, np.int32)
+        self._since = np.zeros(count, np.int64)
+        self._ready_at = np.zeros(count, np.int64)
+        self._cell = np.zeros(count, np.uint32)
+        self._batch = np.zeros(count, np.int32)
+        self._numbered = 0
+        self._device_of: Places = np.zeros(count, np.uint32)  # by number, from 1
+        self._busy = np.zeros(int(estate.hub[-1]) + 1 if estate.is_shared and count else 0, np.int16)
+        self._cells: list[Cell] = []
+        self._cell_ids: dict[tuple[int, int, int, str, str], int] = {}
+        self._tally = np.zeros(0, np.int64)
+        self._shown = np.zeros(0, np.int64)
+        self._counts: dict[int, Count] = {}
+        self._batches: dict[int, _Batch] = {}
+        self._numbers = counter(1)
+        self._deadlines: list[tuple[Instant, int]] = []
+        self._unsent: list[int] = []
+        self._coming: list[tuple[int, int, Places]] = []
+        self._tie = counter()
+        self._waiting: Places = np.zeros(0, np.uint32)
+        self._orders: deque[tuple[Instant, int]] = deque()  # of the last day
+        self._updates: deque[tuple[Instant, int]] = deque()  # of the last hour
+        self._ordered = self._last_hour = self._last_day = 0
+        self.strata, self.pools = self._lay_out()
+        self.ordered_of: Counter[int] = Counter()
+        """By stratum: Devices ordered."""
+        self._by_place: dict[Place, list[_Pool]] = defaultdict(list)
+        for pool in self.pools:
+            self._by_place[pool.place].append(pool)
+
+    def _lay_out(self) -> tuple[dict[int, Stratum], list[_Pool]]:
+        """Strata by name, pools by stratum, wave and cohort, as a start makes them."""
+        estate, plan = self.estate, self.plan
+        of: dict[str, list[int]] = defaultdict(list)
+        for number, cohort in enumerate(estate.cohorts):
+            of[plan.stratum_of(cohort)].append(number)
+        order = np.argsort(estate.cohort, kind="stable")
+        edges = np.searchsorted(estate.cohort[order], np.arange(len(estate.cohorts) + 1))
+        members = []
+        for first, last in pairwise(edges.tolist()):
+            mine = order[first:last].astype(np.uint32)
+            buckets = estate.bucket[mine]
+            if (np.diff(buckets.astype(np.int64)) < 0).any():
+                mine = mine[np.argsort(buckets, kind="stable")]
+            members.append(mine)
+        strata: dict[int, Stratum] = {}
+        pools: list[_Pool] = []
+        for number, name in enumerate(sorted(of), 1):
+            strata[number] = Stratum(number, name, 0)
+            devices = sum(len(members[it]) for it in of[name])
+            everyone = np.concatenate([estate.bucket[members[it]] for it in of[name]])
+            bounds = wave_bounds(plan, devices, _Nearest(everyone))
+            rows = []
+            for place_ in of[name]:
+                its = estate.cohorts[place_]
+                ends = np.searchsorted(estate.bucket[members[place_]], bounds)
+                first, begin = 0, 0
+                for wave, (bound, end) in enumerate(zip(bounds, ends.tolist(), strict=True)):
+                    if bound > first:
+                        place = Place(number, wave, its.region, its.hub_model)
+                        rows.append((wave, place_, _Pool(place, members[place_][begin:end])))
+                        first, begin = bound, end
+            pools += [pool for _, _, pool in sorted(rows, key=lambda row: row[:2])]
+        return strata, pools
+
+    # --- what a decision looks at
+
+    def view(self, now: Instant) -> View:
+        """As `store.campaigns.Campaigns.view`."""
+        waiting: dict[Place, int] = defaultdict(int)
+        late: dict[Place, int] = defaultdict(int)
+        passed = 0
+        for pool in self.pools:
+            if pool.swept_at is None:
+                waiting[pool.place] += max(1, len(pool.devices) - pool.at)
+            elif pool.place.wave <= self.strata[pool.place.stratum].wave:
+                passed += pool.left
+                if pool.due(now, self.plan.sweep_every):
+                    late[pool.place] += min(max(pool.left, LATE_MIN), LATE_MAX)
+        self._forget(now)
+        return View(
+            status=self.status,
+            procedure=self.procedure,
+            started_at=self.started_at,
+            strata=tuple(self.strata.values()),
+            counts=self._counted(),
+            waiting=dict(waiting),
+            ordered=self._ordered,
+            last_hour=self._last_hour,
+            last_day=self._last_day,
+            late=dict(late),
+            passed_over=passed,
+        )
+
+    def _counted(self) -> list[Count]:
+        changed = np.flatnonzero(self._tally != self._shown)
+        for key in changed.tolist():
+            devices = int(self._tally[key])
+            if devices:
+                cell, slot = divmod(key, _SLOTS)
+                stage, again = divmod(slot, 2)
+                self._counts[key] = Count(self._cells[cell], Stage(stage), bool(again), devices)
+            else:
+                del self._counts[key]
+        self._shown[changed] = self._tally[changed]
+        return list(self._counts.values())
+
+    def _forget(self, now: Instant) -> None:
+        while self._orders and self._orders[0][0] <= now - DAY:
+            self._last_day -= self._orders.popleft()[1]
+        while self._updates and self._updates[0][0] <= now - HOUR:
+            self._last_hour -= self._updates.popleft()[1]
+
+    def ready(self, now: Instant, limit: int) -> list[Ready]:
+        """As `store.orders.Orders.ready`."""
+        parts = [self._waiting]
+        while self._coming and self._coming[0][0] <= now:
+            at, _, devices = heappop(self._coming)
+            parts.append(devices[self._ready_at[devices] == at])
+        if len(parts) == 1 and not len(self._waiting):
+            return []
+        found = np.unique(np.concatenate(parts))
+        times = self._ready_at[found]
+        found = found[(times > 0) & (times <= now)]
+        self._waiting = found[np.lexsort((self.ids[found], self._ready_at[found]))]
+        some = self._waiting[:limit]
+        rows = zip(
+            self.ids[some].tolist(),
+            self._cell[some].tolist(),
+            self.progress[some].tolist(),
+            self._since[some].tolist(),
+            strict=True,
+        )
+        alike: dict[int, Progress] = {}  # of the many who stand alike
+        found_: list[Ready] = []
+        for number, cell, progress, since in rows:
+            if (it := alike.get(progress)) is None:
+                it = alike[progress] = Progress(progress)
+            found_.append(Ready(number, self._cells[cell], it, Instant(since)))
+        return found_
+
+    @property
+    def proven(self) -> int:
+        """Devices that are."""
+        return self.count(Stage.PROVEN)
+
+    def count(self, *stages: Stage) -> int:
+        """Devices in these stages."""
+        table = self._tally.reshape(-1, _SLOTS)
+        return int(sum(table[:, 2 * stage : 2 * stage + 2].sum() for stage in stages))
+
+    def flying(self) -> int:
+        """Devices with an order on its way."""
+        return self.count(*FLYING)
+
+    # --- what becomes known
+
+    def tell(
+        self, devices: Places, stage: Stage, now: Instant, cause: Cause = Cause.NONE, step: int | None = None
+    ) -> Places:
+        """Evidence that implies a stage in the step of each Device; whom it has brought further."""
+        old = self.progress[devices]
+        here = old & (_STEP_MASK << STEP_SHIFT) if step is None else step << STEP_SHIFT
+        new = here | (FINAL.get(stage, 0) << FINAL_SHIFT | stage << STAGE_SHIFT | cause)
+        moved = new > old
+        if not moved.all():
+            devices, old, new = devices[moved], old[moved], np.broadcast_to(new, moved.shape)[moved]
+        if len(devices):
+            self._move(devices, old, np.broadcast_to(new, old.shape), stage, now)
+        return devices
+
+    def _move(
+        self, devices: Places, old: NDArray[np.int32], new: NDArray[np.int32], stage: Stage, now: Instant
+    ) -> None:
+        cells = self._cell[devices].astype(np.int64) * _SLOTS
+        before = old >> STAGE_SHIFT & _STAGE_MASK
+        self.progress[devices] = new
+        again_was, again_is = ((it >> STEP_SHIFT & _STEP_MASK) >= _SECOND for it in (old, new))
+        known = old > 0
+        if known.all():
+            _add(self._tally, cells + 2 * before + again_was, -1)
+        elif known.any():
+            _add(self._tally, (cells + 2 * before + again_was)[known], -1)
+        _add(self._tally, cells + 2 * int(stage) + again_is, 1)
+        if len(self._busy):
+            was = known & _IS_FLYING[before]
+            if stage in FLYING:
+                _add(self._busy, self.estate.hub[devices[~was]], 1)
+            else:
+                _add(self._busy, self.estate.hub[devices[was]], -1)
+        if stage in FLYING:
+            waited = devices[_IS_READY[before] & known]
+            self._ready_at[waited] = 0
+            self.changed |= bool(len(waited))
+            return
+        self.changed = True
+        if stage in READY:
+            self._since[devices] = now
+            self._put(devices, now)
+        else:
+            waited = devices[_IS_READY[before] & known]
+            self._ready_at[waited] = 0
+
+    def _put(self, devices: Places, at: int) -> None:
+        """These wait for us from then on."""
+        self._ready_at[devices] = at
+        heappush(self._coming, (at, next(self._tie), devices))
+
+    def expire(self, now: Instant) -> None:
+        """As `store.orders.Orders.expire`."""
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, number = heappop(self._deadlines)
+            due_at = self._expired(number, self._batches[number], now)
+            if due_at is None:
+                del self._batches[number]
+            else:
+                heappush(self._deadlines, (due_at, number))
+
+    def _expired(self, number: int, batch: _Batch, now: Instant) -> Instant | None:
+        if batch.sent_at is None:
+            return Instant(now + _UNSENT)
+        names = DEADLINES_OF[batch.kind]
+        begun = max(batch.created_at, batch.sent_at)
+        past = names[: batch.deadline + 1]
+        due_at = Instant(begun + self.plan.deadlines.of(past[-1]))
+        if due_at > now and batch.deadline < len(names):
+            return due_at
+        facts: dict[Stage, Fact] = {}
+        for name in past:
+            facts.update(DEADLINES[name])
+        mine = batch.devices[self._batch[batch.devices] == number]
+        stages = self.progress[mine] >> STAGE_SHIFT & _STAGE_MASK
+        batch.devices = mine = mine[~_IS_FINAL[stages]]
+        stages = stages[~_IS_FINAL[stages]]
+        for stage in np.unique(stages).tolist():
+            if (fact := facts.get(Stage(stage))) is not None:
+                self.tell(mine[stages == stage], IMPLIES[fact], now, Cause.SILENCE, batch.step)
+        following = batch.deadline + 1
+        if following < len(names):
+            batch.deadline = following
+            return Instant(begun + self.plan.deadlines.of(names[following]))
+        batch.deadline = len(names)
+        return Instant(now + STRAGGLERS) if len(mine) else None
+
+    # --- what is decided
+
+    def commit(self, decision: Decision, now: Instant) -> bool:
+        """As `store.orders.Orders.commit`; whether it changed anything. `hand_over` then has the orders."""
+        if not decision:
+            return False
+        self._steer(decision, now)
+        done = any((decision.holds, decision.settles, decision.unsettles, decision.pardons, decision.opens))
+        if decision.recall or decision.act is not None:
+            done |= self._recall(now)
+        taken: set[int] = set()
+        done |= self._follow_up(decision, taken, now)
+        if decision.makes:
+            done |= self._make(decision.makes, taken, now)
+        if decision.act is not None:
+            self.act(decision.act, now)
+            done = True
+        return done
+
+    def act(self, act: Act, now: Instant) -> None:
+        """Follow an arrow of the chart."""
+        self.status = CHART.fire(self.status, act)
+        if self.status in {CampaignStatus.FINISHED, CampaignStatus.ABORTED}:
+            self.ended_at = now
+
+    def _steer(self, decision: Decision, now: Instant) -> None:
+        def change(number: int, **values: object) -> None:
+            self.strata[number] = replace(self.strata[number], **values)  # type: ignore[arg-type] # a field's
+
+        hold: Hold
+        for hold in decision.holds:
+            change(hold.stratum, held=hold.reason)
+            self.held_at[hold.stratum] = now, hold.reason, self.ordered_of[hold.stratum]
+        for number in decision.settles:
+            change(number, settled_at=now)
+        for number in decision.unsettles:
+            change(number, settled_at=None)
+        for number, failures in decision.pardons:
+            change(number, pardoned=min(failures, self.strata[number].pardoned))
+        for number, wave in decision.opens:
+            if self.strata[number].held is None:
+                change(number, wave=wave, settled_at=None)
+
+    def _recall(self, now: Instant) -> bool:
+        done = False
+        for number in [it for it in self._unsent if self._batches[it].kind.value in UPDATES]:
+            batch = self._batches[number]
+            batch.sent_at = now  # its answer: taken back
+            self._unsent.remove(number)
+            mine = batch.devices[self._batch[batch.devices] == number]
+            done |= bool(len(self.tell(mine, Stage.RECALLED, now, step=batch.step)))
+        return done
+
+    def _follow_up(self, decision: Decision, taken: set[int], now: Instant) -> bool:
+        done = False
+        for numbers, stage in (
+            (decision.give_up, Stage.FAILED),
+            (decision.write_off, Stage.LOST),
+            (decision.cancel, Stage.CANCELLED),
+        ):
+            if not numbers:
+                continue
+            devices = self._devices(numbers)
+            causes = self.progress[devices] & ((1 << STAGE_SHIFT) - 1)
+            for cause in np.unique(causes).tolist():
+                done |= bool(len(self.tell(devices[causes == cause], stage, now, Cause(cause))))
+        defer: dict[int, int] = dict(decision.defer)
+        for again in decision.again:
+            devices = self._devices(again.updates)
+            if again.kind is not Order.READ_FIRMWARE_VERSION and len(self._busy):
+                free = self._free(devices, taken)
+                defer |= dict.fromkeys(self.ids[devices[~free]].tolist(), now + HOME_BUSY)
+                devices = devices[free]
+            size = self.plan.batch_max if again.kind.value in UPDATES else READS_MAX
+            for start in range(0, len(devices), size):
+                self._order(again.kind, again.step, devices[start : start + size], now)
+                done = True
+        by_time: dict[int, list[int]] = defaultdict(list)
+        for number, at in defer.items():
+            by_time[at].append(number)
+        for at, numbers_then in by_time.items():
+            self._put(self._devices(numbers_then), at)
+            done = True
+        return done
+
+    def _free(self, devices: Places, taken: set[int]) -> NDArray[np.bool_]:
+        """Whose home is not busy, one Device of each home; these homes are taken then."""
+        free = np.zeros(len(devices), bool)
+        for at, hub in enumerate(self.estate.hub[devices].tolist()):
+            if not self._busy[hub] and hub not in taken:
+                taken.add(hub)
+                free[at] = True
+        return free
+
+    def _devices(self, numbers: Sequence[int]) -> Places:
+        return self._device_of[np.asarray(numbers, np.int64) - 1]
+
+    def _make(self, makes: Iterable[Make], taken: set[int], now: Instant) -> bool:
+        every = self.plan.sweep_every
+        walks: dict[Place, list[_Pool]] = {}
+        rows: list[Places] = []
+        done = False
+        for make in makes:
+            if make.place not in walks:
+                mine = [pool for pool in self._by_place[make.place] if pool.due(now, every)]
+                walks[make.place] = sorted(mine, key=lambda pool: pool.swept_at is not None)
+            wanted = make.devices
+            for pool in walks[make.place]:
+                if wanted < 1:
+                    break
+                found = self._walk(pool, wanted, taken, now)
+                done = True
+                if len(found):
+                    wanted -= len(found)
+                    self._cell[found] = self._cell_of(make)
+                    self.ordered_of[make.place.stratum] += len(found)
+                    rows.append(found)
+        if rows:
+            everyone = np.concatenate(rows)
+            first, self._numbered = self._numbered, self._numbered + len(everyone)
+            self.ids[everyone] = np.arange(first + 1, self._numbered + 1, dtype=np.int32)
+            self._device_of[first : self._numbered] = everyone
+            kind = Order.update(self.procedure)
+            for start in range(0, len(everyone), self.plan.batch_max):
+                self._order(kind, FIRST_STEP, everyone[start : start + self.plan.batch_max], now)
+        return done
+
+    def _walk(self, pool: _Pool, wanted: int, taken: set[int], now: Instant) -> Places:
+        """Go on through a pool until so many free Devices are found, or it ends."""
+        if not pool.is_open:  # once more, over those that were left out
+            pool.devices = np.concatenate([np.zeros(0, np.uint32), *pool.passed])
+            pool.at, pool.passed, pool.left, pool.is_open = 0, [], 0, True
+        found: list[Places] = []
+        while wanted and pool.at < len(pool.devices):
+            some = pool.devices[pool.at : pool.at + wanted]
+            if len(self._busy):
+                free = self._free(some, taken)
+                pool.passed.append(some[~free])
+                pool.left += int((~free).sum())
+                kept = some[free]
+            else:
+                kept = some
+            pool.at += len(some)
+            wanted -= len(kept)
+            found.append(kept)
+        if pool.at == len(pool.devices):
+            pool.is_open, pool.swept_at = False, now
+        return np.concatenate([np.zeros(0, np.uint32), *found])
+
+    def _cell_of(self, make: Make) -> int:
+        place = make.place
+        key = place.stratum, place.wave, make.brood, place.region, place.hub_model
+        number = self._cell_ids.get(key)
+        if number is None:
+            number = self._cell_ids[key] = len(self._cells)
+            self._cells.append(Cell(number + 1, *key))
+            if len(self._tally) < len(self._cells) * _SLOTS:
+                more = np.zeros(max(64 * _SLOTS, len(self._tally)), np.int64)
+                self._tally = np.concatenate([self._tally, more])
+                self._shown = np.concatenate([self._shown, more])
+        return number
+
+    def _order(self, kind: Order, step: int, devices: Places, now: Instant) -> None:
+        number = next(self._numbers)
+        self._batches[number] = _Batch(kind, step, devices, now)
+        due_at = Instant(now + self.plan.deadlines.of(DEADLINES_OF[kind][0]))
+        heappush(self._deadlines, (due_at, number))
+        self._batch[devices] = number
+        self._unsent.append(number)
+        is_update = kind.value in UPDATES
+        self.requests[kind] += 1 if is_update else len(devices)
+        self._orders.append((now, len(devices)))
+        self._last_day += len(devices)
+        self.named += len(devices)
+        if is_update:
+            self._updates.append((now, len(devices)))
+            self._last_hour += len(devices)
+            self._ordered += len(devices)
+        self.tell(devices, IMPLIES[kind.fact], now, step=step)
+
+    def hand_over(self, now: Instant) -> Iterator[Handed]:
+        """The orders that were not handed over yet: the DCC takes them now."""
+        for number in self._unsent:
+            batch = self._batches[number]
+            batch.sent_at = now
+            if batch.kind is not Order.READ_FIRMWARE_VERSION:
+                sent = Stage.ACTIVATION_SENT if batch.kind is Order.ACTIVATE_FIRMWARE else Stage.SUBMITTED
+                self.tell(batch.devices, sent, now, step=batch.step)
+            when = executions(batch.kind, self.plan, batch.created_at)
+            later = None
+            if len(batch.devices) and when(0) is not None:
+                later = np.array([when(nth) or 0 for nth in range(len(batch.devices))], np.int64)
+            yield Handed(batch.kind, batch.devices, later)
+        self._unsent = []
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether any order waits for the DCC."""
+        return bool(self._unsent)
+
+    def step_of(self, devices: Places) -> NDArray[np.int32]:
+        """The step that each Device is in."""
+        return self.progress[devices] >> STEP_SHIFT & _STEP_MASK
+
+    # --- when to look again
+
+    def is_awaited(self, now: Instant) -> bool:
+        """Whether a Device is to be looked at by now."""
+        return bool(len(self._waiting)) or (bool(self._coming) and self._coming[0][0] <= now)
+
+    def sweeps(self) -> list[int]:
+        """When pools are looked at again in which some were left out."""
+        return [
+            it.swept_at + self.plan.sweep_every for it in self.pools if it.left and it.swept_at is not None
+        ]
+
+    def next_at(self, now: Instant) -> Instant | None:
+        """The earliest deadline, or moment at which a Device is to be looked at; None: none."""
+        times = [heap[0][0] for heap in (self._deadlines, self._coming) if heap]
+        if len(self._waiting):
+            at = self._ready_at[self._waiting]
+            if ((at > 0) & (at <= now)).any():
+                times.append(now)
+        return Instant(min(times)) if times else None
+
+    def causes(self) -> Counter[Cause]:
+        """Why Devices failed for good."""
+        final = self.progress[self.progress >> FINAL_SHIFT == 1]
+        failed = final[np.isin(final >> STAGE_SHIFT & _STAGE_MASK, (Stage.FAILED, Stage.LOST))]
+        found = np.bincount(failed & ((1 << STAGE_SHIFT) - 1), minlength=1)
+        return Counter({Cause(number): int(some) for number, some in enumerate(found) if some})
+
+
+def _add(table: NDArray[np.int64] | NDArray[np.int16], keys: NDArray[np.integer[Any]], what: int) -> None:
+    np.add.at(table, keys, what)
+
+
+def _table(stages: Iterable[Stage] | Mapping[Stage, int]) -> NDArray[np.bool_]:
+    table = np.zeros(1 << STAGE_BITS, bool)
+    table[list(map(int, stages))] = True
+    return table
+
+
+_IS_FLYING: Final = _table(FLYING)
+_IS_READY: Final = _table(READY)
+_IS_FINAL: Final = _table(FINAL)

@@ -1,0 +1,278 @@
+"""A whole study: the same for any workers, true to its own break-evens, and consistent in itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from lamplighter.kit import UsageError
+from lamplighter.planning.business import facts, spread, study
+from lamplighter.planning.business.model import Option, evaluate
+from lamplighter.planning.business.results import (
+    BreakEven,
+    Estimate,
+    Odds,
+    _estimate,
+    _even_frequency,
+    _jackknife,
+    _odds,
+    costs_of,
+)
+from planning.business.cases import EXAMPLE, changed, plain
+
+FUTURES = 4_500  # not a whole number of blocks
+
+
+def told(case, working, seed=1, futures=FUTURES):
+    """All figures of a study, to the last bit."""
+    return json.dumps(facts.facts(study(case, seed=seed, futures=futures, spread=working)), allow_nan=False)
+
+
+@pytest.fixture(scope="module")
+def alone():
+    """The example, worked by one."""
+    return told(EXAMPLE, spread.Here())
+
+
+@pytest.fixture(scope="module")
+def worked():
+    """The example, with more futures."""
+    return study(EXAMPLE, seed=1, futures=10_000, spread=spread.Here())
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_the_results_are_the_same_bits_for_any_number_of_processes(alone, workers):
+    """One, two and four processes find the same figures, to the last bit."""
+    with spread.processes(workers) as working:
+        assert alone == told(EXAMPLE, working)
+
+
+def test_the_results_are_the_same_bits_on_a_dask_cluster(alone):
+    """A local Dask cluster finds the same figures, to the last bit."""
+    with spread.dask(spread.LOCAL, 2) as working:
+        assert alone == told(EXAMPLE, working)
+
+
+def test_the_workers_of_a_scheduler_that_runs_already_do_the_same(alone):
+    """A scheduler is asked by its address, and all its workers work."""
+    import warnings
+
+    from distributed import LocalCluster
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Dask's own affairs, as in `spread.dask`
+        cluster = LocalCluster(n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None)
+    with cluster, spread.dask(cluster.scheduler_address, 8) as working:
+        assert 1 == working.workers
+        assert alone == told(EXAMPLE, working)
+
+
+def test_another_seed_finds_other_figures(alone):
+    """The seed is what the figures hang on."""
+    assert alone != told(EXAMPLE, spread.Here(), seed=2)
+
+
+def test_fewer_futures_are_the_first_of_more():
+    """A study of more futures begins with those of one of fewer."""
+    costs = [
+        study(plain({}, scenarios=()), seed=1, futures=futures, spread=spread.Here()).events
+        for futures in (2_000, 4_000)
+    ]
+    assert costs[0] != costs[1]
+    first = study(plain({}, scenarios=()), seed=1, futures=2_000, spread=spread.Here()).events
+    assert costs[0] == first
+
+
+def test_an_address_without_scheduler_is_an_error_that_says_so():
+    """Nobody listens there: one line, not a page of Dask."""
+    with (
+        pytest.raises((spread.SpreadError, UsageError), match=r"no Dask scheduler at nonsense://x"),
+        spread.dask("nonsense://x", 1),
+    ):
+        pass
+
+
+def test_numbers_of_workers_that_cannot_be_are_refused():
+    """None, fewer than none, or a thousand million."""
+    for workers in (0, -1, 10**9):
+        with pytest.raises(UsageError, match="workers: allowed are 1 to"), spread.processes(workers):
+            pass
+
+
+def _dies(_task):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_is_killed_is_an_error_and_no_hang():
+    """A process that dies for want of memory ends the study with a word about it."""
+    with spread.processes(2) as working, pytest.raises(spread.SpreadError, match="a worker process died"):
+        list(working.map(_dies, [1, 2, 3]))
+
+
+@pytest.mark.parametrize(("futures", "seed"), [(999, 1), (1_000_001, 1), (1_000, -1), (1_000, 2**64)])
+def test_futures_and_seeds_that_cannot_be_are_refused(futures, seed):
+    """Too few to say anything, too many to hold, or no seed at all."""
+    with pytest.raises(UsageError, match="allowed"):
+        study(EXAMPLE, seed=seed, futures=futures, spread=spread.Here())
+
+
+def again(laws, other=Option.REPLACE, seed=9):
+    """The saving against another option, with other laws, over 20,000 futures."""
+    case = changed(EXAMPLE, laws)
+    costs = np.concatenate([costs_of(case, seed, ((), block)) for block in range(10)], axis=1)
+    return _estimate(costs[other] - costs[Option.OVER_THE_AIR])
+
+
+@pytest.mark.parametrize("other", [Option.REPLACE, Option.HUB])
+def test_at_the_break_even_frequency_nothing_is_saved(worked, other):
+    """Worked again with that frequency, the mean saving is none, within its error."""
+    even = worked.against(other).frequency.amount
+    saving = again({"events.frequency": even}, other)
+    assert abs(saving.mean) < 4 * saving.error
+
+
+def test_at_the_break_even_implementation_cost_nothing_is_saved(worked):
+    """Worked again with that cost, the mean saving is none, within its error."""
+    even = worked.against(Option.REPLACE).implementation.amount
+    laws = {"over_the_air.first_estimate": even, "over_the_air.growth": 1}
+    saving = again(laws, seed=9)
+    assert abs(saving.mean) < 4 * saving.error
+
+
+def test_at_the_break_even_volume_nothing_is_saved(worked):
+    """Worked again with the fleet scaled to that volume, the mean saving is none, within its error."""
+    even = worked.against(Option.REPLACE).volume
+    factor = even.amount / worked.struck.mean
+    laws = {}
+    for key in ("fleet.devices", "fleet.ceiling"):
+        law = EXAMPLE.assumptions[key].law
+        laws[key] = (law.kind, *(number * factor for number in law.parameters))
+    saving = again(laws, seed=1)
+    assert abs(saving.mean) < 4 * saving.error
+
+
+def test_the_error_of_a_break_even_is_as_large_as_it_scatters():
+    """Over twenty seeds break-evens differ as much as each says it may be off."""
+    found = []
+    for seed in range(20):
+        figures = evaluate(EXAMPLE, (), seed, 0).figures
+        found.append(
+            _jackknife(figures, figures[0], lambda it, _: _even_frequency(EXAMPLE, it, Option.REPLACE))
+        )
+    scatter = np.std([it.amount for it in found], ddof=1)
+    assert pytest.approx(scatter, rel=0.4) == np.mean([it.error for it in found])
+
+
+def test_there_is_no_break_even_where_nothing_can_be_saved():
+    """If over the air cures nothing, no frequency, no cost and no volume make it pay."""
+    case = plain({"over_the_air.curable": 0}, scenarios=())
+    it = study(case, seed=1, futures=1_000, spread=spread.Here()).against(Option.REPLACE)
+    assert BreakEven(None, None) == it.frequency
+    assert BreakEven(None, None) == it.volume
+    assert BreakEven(None, None) == it.implementation
+
+
+def test_a_free_cure_pays_always_and_breaks_even_at_nothing():
+    """Without cost it is cheaper wherever something happens, and never dearer."""
+    free = {
+        f"over_the_air.{key}": 0
+        for key in ("first_estimate", "running", "campaign", "message", "build_months")
+    }
+    found = study(plain(free, scenarios=()), seed=1, futures=1_000, spread=spread.Here())
+    it = found.against(Option.REPLACE)
+    assert 0.0 == it.frequency.amount
+    assert it.saving.low >= 0
+
+
+def test_the_widest_swing_comes_first_and_its_ends_are_the_inputs_own(worked):
+    """The tornado is sorted, and each bar is at the input's 10th and 90th percentile."""
+    widths = [it.width for it in worked.swings]
+    assert sorted(widths, reverse=True) == widths
+    assert "events.frequency" == worked.swings[0].key
+    assert worked.swings[0].values == pytest.approx((0.1, 1.0), rel=0.06)
+    assert set(EXAMPLE.uncertain) == {it.key for it in worked.swings} == {key for key, _ in worked.values}
+
+
+def test_each_future_keeps_its_own_inputs(worked):
+    """What was drawn in a future stands beside what it cost: else no input would be worth knowing."""
+    whole = dict(worked.values)["events.frequency"]
+    block = dict(study(EXAMPLE, seed=2, futures=2_000, spread=spread.Here()).values)["events.frequency"]
+    assert whole.is_told
+    assert abs(whole.amount - block.amount) < 3 * (whole.error + block.error)
+    assert whole.amount > 6 * whole.error
+
+
+def test_what_does_not_concern_replacing_moves_nothing_there(worked):
+    """Variants share their futures: an input of the hub leaves the saving against replacing to the bit."""
+    it = next(it for it in worked.swings if it.key == "hub.campaign")
+    assert it.savings[0] == it.savings[1] == worked.against(Option.REPLACE).saving.mean
+
+
+def test_parties_together_gain_what_the_case_saves(worked):
+    """Costs and savings are divided among the parties, and none is lost."""
+    total = sum(it.gain.mean for it in worked.parties)
+    assert pytest.approx(worked.against(Option.REPLACE).saving.mean) == total
+
+
+def test_a_party_that_saves_nothing_loses_always(worked):
+    """Who pays and has no Devices to replace gains in no future: why some abstained."""
+    network = next(it for it in worked.parties if it.name == "Network Parties")
+    assert 0 == network.pays.share
+    assert network.gain.high < 0
+
+
+def test_one_option_is_the_cheapest_in_each_future(worked):
+    """The three shares add up to one, and costs are the sum of their parts."""
+    assert pytest.approx(1) == sum(it.cheapest.share for it in worked.options)
+    for it in worked.options:
+        assert pytest.approx(it.cost.mean) == sum(it.parts.values())
+
+
+def test_the_cumulative_cost_ends_at_the_mean_cost():
+    """The curves of the report end where its table says, where the futures are whole blocks."""
+    found = study(EXAMPLE, seed=1, futures=2_000, spread=spread.Here())
+    for it in found.options:
+        assert pytest.approx(it.cost.mean) == found.cumulative[it.option][-1]
+        assert EXAMPLE.months == len(found.cumulative[it.option])
+
+
+def test_more_events_make_it_pay_more_often(worked):
+    """The curve rises with the frequency, and crosses nothing at the break-even."""
+    odds = [it.cheaper[0] for it in worked.frequencies]
+    assert sorted(odds) == odds
+    even = worked.against(Option.REPLACE).frequency.amount
+    for it in worked.frequencies:
+        if abs(it.saving.mean) > 4 * it.saving.error:
+            assert (it.saving.mean > 0) == (it.frequency > even)
+
+
+def test_the_check_is_within_its_error(worked):
+    """Every input at its mean: simulation and closed form agree."""
+    for it in worked.checks:
+        assert abs(it.simulated - it.exact) < 4 * it.error
+
+
+def test_wilsons_interval_holds_at_the_ends():
+    """No futures of many is not proof of none."""
+    none = _odds(np.zeros(1_000, dtype=bool))
+    assert Odds(0.0, 0.0, pytest.approx(0.003827, rel=1e-3)) == none
+    half = _odds(np.arange(1_000) % 2 == 0)
+    assert (pytest.approx(0.4691, abs=1e-4), pytest.approx(0.5309, abs=1e-4)) == half[1:]
+
+
+def test_a_case_without_uncertainty_is_a_study_too():
+    """All inputs fixed, nobody to share, nothing said against it: figures, and no swings."""
+    laws = {key: it.law.mean for key, it in EXAMPLE.assumptions.items() if it.per_event}
+    found = study(plain(laws, scenarios=(), parties=()), seed=1, futures=1_000, spread=spread.Here())
+    assert () == found.swings == found.values == found.parties == found.scenarios
+    assert isinstance(found.events, Estimate)
+
+
+@pytest.mark.parametrize("laws", [{"events.frequency": 0}, {"over_the_air.curable": 0, "hub.curable": 0}])
+def test_facts_are_numbers_whatever_happens(laws):
+    """No infinity and no NaN reaches the JSON, even where nothing happens or nothing can be cured."""
+    assert told(plain(laws, scenarios=()), spread.Here(), futures=1_000)
