@@ -1,0 +1,153 @@
+"""The application: pages, API, files, and the routes that watch over it, behind one guard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from lamplighter.kit import LamplighterError
+from lamplighter.protocol.image import SCHEMA_MAX_OCTETS
+from lamplighter.service import tracing
+from lamplighter.service.people import ForbiddenError, UnauthenticatedError
+from lamplighter.service.web import api, assets
+from lamplighter.service.web.page import go, render
+from lamplighter.service.web.pages import (
+    account,
+    approvals,
+    audit,
+    campaigns,
+    compare,
+    devices,
+    fleet,
+    letters,
+    live,
+    login,
+    new,
+    releases,
+    storms,
+)
+from lamplighter.service.web.pages import people as people_
+from lamplighter.service.web.security import API, Guard, Limits, RefusedError
+from lamplighter.service.web.words import query
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from starlette.requests import Request
+    from starlette.routing import BaseRoute
+
+    from lamplighter.service.office import Office
+    from lamplighter.service.oidc import OpenId
+    from lamplighter.service.people import People
+
+_PAGES: Final = (
+    *(login, account, fleet, releases, new, campaigns, compare, live),  # `new` before what takes any word
+    *(devices, approvals, letters, storms, audit, people_),
+)
+_TITLES: Final = {
+    HTTPStatus.BAD_REQUEST: "That cannot be",
+    HTTPStatus.FORBIDDEN: "Not for you to do",
+    HTTPStatus.NOT_FOUND: "There is nothing here",
+    HTTPStatus.METHOD_NOT_ALLOWED: "Not that way",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "Something went wrong",
+}
+
+_OUR_MISTAKE: Final = (
+    "It was our mistake, and the log says more. What other pages show is no less true for it."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the pages are served; each has a value that is safe where nothing is said."""
+
+    hosts: frozenset[str] = frozenset()
+    """Names that the server answers to, without a port; empty: any."""
+    upload_octets: int = 2 * SCHEMA_MAX_OCTETS
+    """Of a request that brings an image: room for one that is too large, so that it can be said how much."""
+
+
+def application(
+    office: Office,
+    people: People,
+    *,
+    secure: bool,
+    settings: Settings | None = None,
+    routes: Sequence[BaseRoute] = (),
+    openid: OpenId | None = None,
+) -> FastAPI:
+    """All of it.
+
+    openid  the provider that vouches for people; None: there are local accounts only
+    secure  whether browsers come over TLS: then cookies are for nothing else
+    routes  what else is served, such as health and metrics
+    """
+    settings = settings or Settings()
+    app = FastAPI(
+        title="Lamplighter", openapi_url=None, routes=list(routes) or None, telemetry=tracing.FASTAPI
+    )
+    app.state.office = office
+    app.state.people = people
+    app.state.openid = openid
+    app.state.settings = settings
+    for page in _PAGES:
+        app.include_router(page.router)
+    app.mount("/api/v1", api.application(office, people, settings))
+    app.mount("/static", assets.Static(directory=assets.STATIC), name="static")
+    answers = Answers()
+    app.add_exception_handler(UnauthenticatedError, answers.unauthenticated)
+    for error in (LamplighterError, RequestValidationError, HTTPException):
+        app.add_exception_handler(error, answers.refused)
+    most = settings.upload_octets
+    limits = Limits(
+        hosts=settings.hosts,
+        larger=(("/releases", most), ("/releases/check", most), ("/api/v1/releases", most)),
+    )
+    app.add_middleware(Guard, people=people, limits=limits, answers=answers, secure=secure)
+    return app
+
+
+class Answers:
+    """The pages that say why something was not done."""
+
+    def unauthenticated(self, request: Request, _error: Exception) -> Response:
+        """To the door, and then back to where one wanted to be."""
+        here = str(request.url.replace(scheme="", netloc="")) if request.method == "GET" else ""
+        target = query("/login", {"next": here if here != "/" else ""})
+        if request.headers.get("hx-request"):  # a piece of a page: the whole of it has to go
+            return Response(status_code=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": target})
+        return go(request, target)
+
+    def refused(self, request: Request, error: Exception) -> Response:
+        """Why this cannot be."""
+        match error:
+            case HTTPException():
+                status, text = HTTPStatus(error.status_code), str(error.detail)
+            case RefusedError():
+                status, text = error.status, error.text
+            case ForbiddenError():
+                status, text = HTTPStatus.FORBIDDEN, str(error)
+            case RequestValidationError():
+                places = (f"{'.'.join(map(str, it['loc']))}: {it['msg']}" for it in error.errors())
+                status, text = HTTPStatus.BAD_REQUEST, "; ".join(places)
+            case _:
+                status, text = HTTPStatus.BAD_REQUEST, str(error)
+        return _said(request, status, text)
+
+    def failed(self, request: Request) -> Response:
+        """What we did not think of: the log has it, the page does not."""
+        return _said(request, HTTPStatus.INTERNAL_SERVER_ERROR, _OUR_MISTAKE)
+
+
+def _said(request: Request, status: HTTPStatus, text: str) -> Response:
+    title = _TITLES.get(status, status.phrase)
+    if request.url.path.startswith(API):
+        problem = {"type": "about:blank", "title": title, "status": status, "detail": text}
+        return JSONResponse(problem, status, media_type="application/problem+json")
+    return render(request, "error.html", status, title=title, text=text)

@@ -1,0 +1,79 @@
+"""One's own account: roles, password, API tokens."""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Form
+from starlette.requests import Request
+from starlette.responses import Response
+
+from lamplighter.kit import Instant
+from lamplighter.kit.instant import DAY
+from lamplighter.service.people import PASSWORD_MIN, Scope, UnauthenticatedError, scopes_of
+from lamplighter.service.web.page import Reader, ThePeople, go, render
+
+router: Final = APIRouter()
+
+_DAYS: Final = (7, 30, 90, 365)
+
+
+@router.get("/account")
+def show(request: Request, people: ThePeople, person: Reader) -> Response:
+    """What one may do, and the tokens that may do it in one's name."""
+    return _page(request, people, person)
+
+
+@router.post("/account/password")
+def set_password(
+    request: Request,
+    people: ThePeople,
+    person: Reader,
+    old: Annotated[str, Form()],
+    new: Annotated[str, Form()],
+    again: Annotated[str, Form()],
+) -> Response:
+    """Another password, which ends all sessions, this one too."""
+    if new != again:
+        return _page(request, people, person, refusal="The two new passwords are not the same.")
+    try:
+        people.set_password(person, person.name, new, old)
+    except UnauthenticatedError:
+        return _page(request, people, person, refusal="The old password is wrong.")
+    return go(request, "/login", "Your password is changed: sign in with it.")
+
+
+@router.post("/account/tokens")
+def issue(
+    request: Request,
+    people: ThePeople,
+    person: Reader,
+    label: Annotated[str, Form()],
+    days: Annotated[int, Form()],
+    scope: Annotated[list[str] | None, Form()] = None,
+) -> Response:
+    """A token; its secret stands on this one page and nowhere else."""
+    expires = Instant(request.app.state.office.clock() + days * DAY)
+    _, secret = people.issue_token(person, label.strip(), scopes_of(scope or ()), expires)
+    return _page(request, people, person, secret=secret)
+
+
+@router.post("/account/tokens/{number}/revoke")
+def revoke(request: Request, people: ThePeople, person: Reader, number: int) -> Response:
+    """End a token of one's own."""
+    people.revoke(person, number)
+    return go(request, "/account", f"Token {number} is revoked.")
+
+
+def _page(
+    request: Request, people: ThePeople, person: Reader, *, secret: str = "", refusal: str = ""
+) -> Response:
+    return render(
+        request,
+        "account.html",
+        400 if refusal else 200,
+        tokens=people.tokens(person, person.name),
+        scopes=[scope for scope in Scope if person.may(scope)],
+        days=_DAYS,
+        secret=secret,
+        refusal=refusal,
+        password_min=PASSWORD_MIN,
+    )
