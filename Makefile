@@ -4,12 +4,17 @@
 #   make check    lint, format, types, import rules    (and the check group)
 #   make bench    ratios against bare primitives       (as for test)
 #   make scale    the same at ten million Devices      (as for test; minutes, and 10 GB of disk)
+#   make calibration   forecasts against truths, into docs/forecast.md (run-time dependencies; an hour)
 #   make fuzz     each decoder for FUZZ_SECONDS        (and atheris)
 #   make long     the tests that take minutes          (as for test)
+#   make api      the REST API against its own document, EXAMPLES requests an operation (as for test)
 #   make matrix   processes killed and stopped         (as for test)
 #   make growth   30 million homes in flow mode        (as for test)
 #   make determinism PYTHON_OTHER=python3.13     the same trace there as here (a second environment)
 #   make docs     write the generated pages anew       (run-time dependencies)
+#   make screenshots   every web page, light and dark, into docs/screenshots (as for test; and Chromium)
+#   make assets   fetch the web pages' style and script files, where the set-up could not
+#   make case     the report of the example business case, for docs/ (as for test)
 #   make lock     write requirements/ anew             (uv; ARGS=--upgrade takes newer versions)
 #   make clean
 # PYTHON=/path/to/python3.12 chooses the interpreter of a new environment ("make clean" first where one exists).
@@ -23,9 +28,11 @@ MAKEFLAGS += --no-builtin-rules
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+ASSETS := src/lamplighter/service/web/static/vendor/.made
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 PYTEST_WORKERS ?= auto
 FUZZ_SECONDS ?= 20
+EXAMPLES ?= 200
 PYTHON_OTHER ?=
 OTHER := .cache/other-python
 ARGS ?=
@@ -34,15 +41,15 @@ ARGS ?=
 $(shell test ! -e $(VENV) || { $(BIN)/python -c '' && grep -qF '$(CURDIR)/$(VENV)' $(BIN)/activate; } 2>/dev/null \
     || rm -rf $(VENV))
 
-.PHONY: help demo test check format bench scale fuzz docs long matrix growth determinism lock clean
+.PHONY: help demo screenshots test check format bench scale calibration fuzz docs case assets long api matrix growth determinism lock clean
 
 help:
-	@sed -n '2,17s/^# \{0,1\}//p' Makefile
+	@sed -n '2,21s/^# \{0,1\}//p' Makefile
 
-demo: $(READY)-run
+demo: $(READY)-run $(ASSETS)
 	@exec $(BIN)/lamplighter demo $(ARGS)
 
-test: $(READY)-test
+test: $(READY)-test $(ASSETS)
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) $(ARGS)
 
 check: $(READY)-dev
@@ -55,7 +62,7 @@ format: $(READY)-dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(READY)-test
+bench: $(READY)-test $(ASSETS)
 	$(BIN)/python -m bench $(ARGS)
 
 scale: $(READY)-test
@@ -64,11 +71,21 @@ scale: $(READY)-test
 matrix: $(READY)-test
 	$(BIN)/python -m pytest -n 1 -m long tests/matrix $(ARGS)
 
-long: $(READY)-test
+long: $(READY)-test $(ASSETS)
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -m long $(ARGS)
+
+api: $(READY)-test
+	LAMPLIGHTER_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n $(PYTEST_WORKERS) -m long \
+	    tests/web/test_api_schema.py $(ARGS)
 
 growth: $(READY)-test
 	$(BIN)/python -m bench.flow growth
+
+screenshots: $(READY)-test $(ASSETS)
+	$(BIN)/python scripts/screenshots.py $(ARGS)
+
+calibration: $(READY)-run
+	$(BIN)/python scripts/calibration.py $(ARGS)
 
 fuzz: $(READY)-fuzz
 	$(BIN)/python -m fuzz --seconds $(FUZZ_SECONDS)
@@ -78,6 +95,14 @@ docs: $(READY)-run
 	$(BIN)/python scripts/codes.py
 	$(BIN)/python scripts/diagrams.py
 	$(BIN)/python scripts/lab_page.py
+
+assets: | $(VENV)/pyvenv.cfg
+	$(BIN)/python scripts/assets.py
+
+case: $(READY)-test
+	@mkdir -p docs/examples
+	$(BIN)/lamplighter plan business-case src/lamplighter/planning/business/examples/ppmid.toml \
+	    --html docs/examples/business-case.html --force $(ARGS)
 
 # A trace is compared with that of another interpreter, which needs the run-time dependencies and nothing else.
 determinism: $(READY)-test
@@ -102,6 +127,10 @@ $(READY)-run: requirements/run.txt pyproject.toml src/lamplighter/__init__.py | 
 	@$(PIP) install --require-hashes -r requirements/run.txt
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
+
+# From npm, or from its registry where npm is not installed; where neither can be had, pages look plain.
+$(ASSETS): scripts/assets.py scripts/npm_package.py | $(VENV)/pyvenv.cfg
+	@$(BIN)/python scripts/assets.py --try
 
 $(READY)-test: requirements/test.txt $(READY)-run
 	@echo "set-up: test dependencies"

@@ -29,6 +29,7 @@ MODULES: Final = (
     "image_parse",
     "exact_mode",
     "flow",
+    "rehearsal",
     "order_build",
     "receive_verify_sqlite",
     "receive_verify_postgresql",
@@ -39,6 +40,11 @@ MODULES: Final = (
     "receive_latency_sqlite",
     "receive_latency_postgresql",
     "receive_goosebit",
+    "web_pages",
+    "web_streams",
+    "metrics",
+    "business_draws",
+    "business_workers",
 )
 SCALE: Final = (
     # A fleet of ten million: minutes each, gigabytes of disk.
@@ -47,6 +53,8 @@ SCALE: Final = (
     "registry_load",
     "tick",
     "gate",
+    "rehearsal_scale",
+    "web_pages_scale",
 )
 ROUNDS_MIN: Final = 5
 LATEST: Final = Path(__file__).parent / "results" / "latest.json"

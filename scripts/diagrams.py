@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 import sys
 from pathlib import Path
@@ -46,11 +47,12 @@ def charts() -> list[tuple[str, Chart[Any, Any]]]:
     for info in pkgutil.walk_packages(lamplighter.__path__, "lamplighter."):
         if info.name.endswith(".__main__"):
             continue
-        for value in vars(importlib.import_module(info.name)).values():
+        module = importlib.import_module(info.name)
+        if "= Chart(" not in inspect.getsource(module):
+            continue  # it may import one
+        for value in vars(module).values():
             if isinstance(value, Chart):
-                # The package that re-exports a chart is walked first; the deepest module is its home.
-                known = found.get(id(value), (info.name, value))[0]
-                found[id(value)] = (max(known, info.name, key=lambda name: name.count(".")), value)
+                found[id(value)] = (info.name, value)
     return sorted(found.values(), key=lambda it: it[1].name)
 
 

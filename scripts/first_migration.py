@@ -64,8 +64,10 @@ def main() -> None:
             render_python_code(ops, render_item=_plain, migration_context=context)
             for ops in (found.upgrade_ops, found.downgrade_ops)
         )
-    up += "\n    if op.get_bind().dialect.name == 'postgresql':"
-    up += "".join(f"\n        op.execute({text!r})" for text in schema.POSTGRESQL_STORAGE)
+    words = {"postgresql": schema.POSTGRESQL_STORAGE, "sqlite": ()}
+    for dialect, texts in words.items():
+        up += f"\n    if op.get_bind().dialect.name == {dialect!r}:"
+        up += "".join(f"\n        op.execute({text!r})" for text in (*texts, *schema.GUARDS[dialect]))
     body = f"{HEAD}\n\ndef upgrade() -> None:\n    {up}\n\n\ndef downgrade() -> None:\n    {down}\n"
     PATH.write_text(
         "\n".join(

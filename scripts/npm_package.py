@@ -1,8 +1,9 @@
 """Fetch a pinned npm package once and print where it lies: `python scripts/npm_package.py NAME VERSION`.
 
-`npm pack` fetches it into `.cache/npm` under the project; nothing is installed and no script of it is ever
-run. The tarball must have the digest pinned here. Tests, benchmarks and `make demo` read the unpacked files;
-the project ships none of them (they are GPL-3.0).
+`npm pack` fetches it into `.cache/npm` under the project, or a plain download from the registry where npm is
+not installed; nothing is installed and no script of it is ever run. The tarball must have the digest pinned
+here. Tests, benchmarks and `make demo` read the unpacked files. The project ships none of the DCC's (they are
+GPL-3.0); of the others `assets.py` puts a few files into the wheel.
 """
 
 from __future__ import annotations
@@ -10,16 +11,22 @@ from __future__ import annotations
 import base64
 import fcntl
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
+import urllib.request
 from pathlib import Path
 from typing import Final
+from urllib.error import URLError
+from urllib.parse import quote
 
 CACHE: Final = Path(__file__).resolve().parent.parent / ".cache" / "npm"
 FETCH_SECONDS: Final = 120
+PUBLIC: Final = "https://registry.npmjs.org"
+TARBALL_OCTETS_MAX: Final = 50_000_000
 
 # The registry's own `dist.integrity` of each package.
 PINS: Final = {
@@ -31,6 +38,19 @@ PINS: Final = {
     ),
     ("@smartdcc/duis-sign-wrap", "0.1.2"): (
         "sha512-75KX971ymBkNyL2e761c4HYQ4OinTCFfqW+SoCRtFC9cWm4CirKQ5CfSUp0zCFH8LcSyHhDwRL0cVtOj5NeIHg=="
+    ),
+    # What the web pages are made of (assets.py), and what their accessibility is tested with.
+    ("@picocss/pico", "2.1.1"): (
+        "sha512-kIDugA7Ps4U+2BHxiNHmvgPIQDWPDU4IeU6TNRdvXQM1uZX+FibqDQT2xUOnnO2yq/LUHcwnGlu1hvf4KfXnMg=="
+    ),
+    ("htmx.org", "2.0.11"): (
+        "sha512-Thx/WtpeOQqSrqBCw/A1cwGJGg4UrVa3+sW0GmrM3p4gJgO89ecH4qtbnyzDDWFvBTqjnIMCgELTNt636dtamA=="
+    ),
+    ("uplot", "1.6.32"): (
+        "sha512-KIMVnG68zvu5XXUbC4LQEPnhwOxBuLyW1AHtpm6IKTXImkbLgkMy+jabjLgSLMasNuGGzQm/ep3tOkyTxpiQIw=="
+    ),
+    ("axe-core", "4.14.1"): (
+        "sha512-FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ=="
     ),
 }
 
@@ -62,7 +82,7 @@ def npm_package(name: str, version: str) -> Path:
 def _fetch(name: str, version: str, target: Path) -> Path:
     npm = shutil.which("npm")
     if npm is None:
-        raise UnavailableError(f"{name} {version} is not cached, and npm is not installed")
+        return _download(name, version, target)
     command = [npm, "pack", f"{name}@{version}", "--ignore-scripts", "--fetch-retries=1"]
     try:
         subprocess.run(
@@ -83,6 +103,24 @@ def _fetch(name: str, version: str, target: Path) -> Path:
     if len(tarballs) != 1:
         raise UnavailableError(f"npm left {len(tarballs)} tarballs for {name} {version} instead of one")
     return tarballs[0]
+
+
+def _download(name: str, version: str, target: Path) -> Path:
+    """The tarball from the registry itself, the one that npm is told of where it is told of one."""
+    registry = os.environ.get("NPM_CONFIG_REGISTRY", PUBLIC)
+    bare = name.rpartition("/")[2]
+    url = f"{registry.rstrip('/')}/{quote(name, safe='@/')}/-/{bare}-{version}.tgz"
+    tarball = target / f"{bare}-{version}.tgz"
+    try:
+        if not url.startswith("https://"):
+            raise UnavailableError(f"{name} {version}: npm is not installed, and {registry} is not HTTPS")
+        with urllib.request.urlopen(url, timeout=FETCH_SECONDS) as answer:
+            tarball.write_bytes(answer.read(TARBALL_OCTETS_MAX))
+    except (OSError, URLError) as cause:
+        raise UnavailableError(
+            f"{name} {version} is not cached, npm is not installed, and {registry} did not answer: {cause}"
+        ) from cause
+    return tarball
 
 
 def _check(tarball: Path, pin: str) -> None:

@@ -69,8 +69,45 @@ def test_a_registry_that_refuses_is_a_plain_reason(registry):
         npm.npm_package(NAME, VERSION)
 
 
-def test_a_machine_without_npm_is_a_plain_reason(registry, monkeypatch):
+def test_a_machine_without_npm_asks_the_registry_itself(registry, monkeypatch):
+    """Node is not needed to build: the same tarball, the same pin."""
+    octets = tarball("package/data.json", b"{}")
+    pin(monkeypatch, octets)
+    asked = []
+
+    def answer(url, timeout):
+        asked.append((url, timeout))
+        return io.BytesIO(octets)
+
     monkeypatch.setattr(npm.shutil, "which", lambda _: None)
-    with pytest.raises(npm.UnavailableError, match="is not cached, and npm is not installed"):
+    monkeypatch.setattr(npm.urllib.request, "urlopen", answer)
+    monkeypatch.setenv("NPM_CONFIG_REGISTRY", "https://mirror.example/npm/")
+    assert (npm.npm_package(NAME, VERSION) / "data.json").read_bytes() == b"{}"
+    url = "https://mirror.example/npm/@smartdcc/duis-templates/-/duis-templates-0.7.0.tgz"
+    assert [(url, npm.FETCH_SECONDS)] == asked
+    assert registry["calls"] == 0
+
+
+def test_a_tarball_from_the_registry_itself_is_held_against_the_pin_too(registry, monkeypatch):
+    monkeypatch.setattr(npm.shutil, "which", lambda _: None)
+    swapped = tarball("package/data.json", b"swapped")
+    monkeypatch.setattr(npm.urllib.request, "urlopen", lambda *_, **__: io.BytesIO(swapped))
+    with pytest.raises(npm.UnavailableError, match="is not the pinned one"):
+        npm.npm_package(NAME, VERSION)
+    assert registry["calls"] == 0
+
+
+def test_a_registry_that_cannot_be_reached_or_speaks_in_the_open_is_a_plain_reason(registry, monkeypatch):
+    monkeypatch.setattr(npm.shutil, "which", lambda _: None)
+    monkeypatch.setenv("NPM_CONFIG_REGISTRY", "http://mirror.example")
+    with pytest.raises(npm.UnavailableError, match="is not HTTPS"):
+        npm.npm_package(NAME, VERSION)
+
+    def unreachable(*_, **__):
+        raise OSError("no route")
+
+    monkeypatch.setenv("NPM_CONFIG_REGISTRY", "https://mirror.example")
+    monkeypatch.setattr(npm.urllib.request, "urlopen", unreachable)
+    with pytest.raises(npm.UnavailableError, match=r"is not cached, npm is not installed, and .* no route"):
         npm.npm_package(NAME, VERSION)
     assert registry["calls"] == 0

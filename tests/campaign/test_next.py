@@ -184,7 +184,7 @@ def test_only_a_verified_image_is_activated_and_never_a_ppmids():
 
 
 def test_an_image_that_arrives_while_the_version_is_read_is_activated_once_not_sent_again():
-    """The old version was read: an activation finds out whether the image lies there; then another attempt."""
+    """The old version was read: an activation finds out whether the image is there; then another attempt."""
     assert Due(Action.ACTIVATE, 0) == due(TWO, Stage.UNCHANGED, step=FIRST_STEP + 1)
     for later in range(2, SUBS):
         assert Due(Action.UPDATE, HOUR) == due(TWO, Stage.UNCHANGED, step=FIRST_STEP + later)

@@ -393,7 +393,7 @@ def test_any_change_changes_the_digest():
 def test_every_field_is_in_the_canonical_form():
     """A field that `encode` forgot would be lost in the store, and changed after approval."""
     example = parse(EXAMPLE)
-    text = json.loads(encode(example)) | {"activate_at": ""}
+    text = json.loads(encode(example)) | {"activate_at": "", "board": []}
     renamed = {"waves": "wave", "windows": "window"}
     assert {renamed.get(it.name, it.name) for it in fields(example)} == set(text)
     for name, kind in {"target": Target, "gate": Gate, "deadlines": Deadlines, "caps": Caps}.items():

@@ -144,7 +144,7 @@ def test_inspect_reads_an_image_out_of_the_request_that_carries_it(run, publishe
 def test_an_option_that_contradicts_the_request_is_refused(run, published_requests):
     outcome = run("image", "inspect", published_requests["11.1"], "--srv", "11.4")
     assert outcome.code == 2
-    assert "--srv 11.4 contradicts the request, which is 11.1" in outcome.err
+    assert "SRV 11.4 contradicts the request, which is 11.1" in outcome.err
 
 
 @pytest.mark.npm

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx2
 import pytest
 
-from lamplighter.kit import Instant
+from lamplighter.kit import Instant, UsageError
 from lamplighter.kit.instant import DAY, HOUR, MINUTE
 from lamplighter.lab.dcc import Reason, Requested
 from lamplighter.lab.dcc.postman import PostmanSettings
@@ -255,6 +255,32 @@ def test_in_scaled_time_the_pauses_between_two_tries_are_scaled_too():
         assert [heard([receiver.next(user)])[0] for _ in range(3)] == ["N60", "N62", "N39"]
         assert receiver.tries == 6
         assert lab.world.now > START + 70 * MINUTE
+
+
+def test_time_may_run_at_another_pace_from_now_on():
+    """Slowly at first: at a second a second nothing would come for hours; then fast, and never backwards."""
+    with served(settings=Settings(speed=1.0)) as (lab, user, receiver, server, client):
+        update_ppmid(client, server, user, lab)
+        before = lab.world.now
+        assert before < START + HOUR
+        server.pace(40_000.0)
+        assert [heard([receiver.next(user)])[0] for _ in range(3)] == ["N60", "N62", "N39"]
+        assert lab.world.now > before
+
+
+@pytest.mark.parametrize("speed", [0.0, -1.0])
+def test_time_does_not_stand_still_nor_run_backwards(speed):
+    server = LabServer(a_lab()[0].world, {}, Settings(speed=60.0))
+    with pytest.raises(UsageError):
+        server.pace(speed)
+    server.stop()
+
+
+def test_time_that_rests_has_no_pace():
+    server = LabServer(a_lab()[0].world, {}, EAGER)
+    with pytest.raises(UsageError):
+        server.pace(60.0)
+    server.stop()
 
 
 def test_a_dcc_that_is_down_answers_503():

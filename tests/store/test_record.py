@@ -696,8 +696,8 @@ def test_the_timeline_tells_all_of_a_device_by_time(ordered):
     ordered.apply()
     assert [
         TimelineEntry(Evidence(Fact.ORDERED, ORDERED_AT, "order"), FIRST_STEP, "C1", None),
-        TimelineEntry(Evidence(Fact.AT_HUB, Instant(4_000_000), "N60"), FIRST_STEP, "C1", b"message 2"),
-        TimelineEntry(Evidence(Fact.ON_DEVICE, Instant(5_000_000), "N62"), FIRST_STEP, "C1", b"message 1"),
+        TimelineEntry(Evidence(Fact.AT_HUB, Instant(4_000_000), "N60"), FIRST_STEP, "C1", b"message 2", 2),
+        TimelineEntry(Evidence(Fact.ON_DEVICE, Instant(5_000_000), "N62"), FIRST_STEP, "C1", b"message 1", 1),
     ] == ordered.record.timeline(eui(0))
     assert [] == ordered.record.timeline(Eui64.of(5))
 

@@ -562,8 +562,11 @@ def _owed(plan: Plan, view: View, ready: Iterable[Ready], room: _Room, held: set
         Action.ACTIVATE: Order.ACTIVATE_FIRMWARE,
         Action.READ: Order.READ_FIRMWARE_VERSION,
     }
+    dues: dict[int, Due] = {}  # of the many who stand alike
     for item in ready:
-        due = next_action(view.procedure, item.progress, plan.retries)
+        if (found := dues.get(item.progress.number)) is None:
+            found = dues[item.progress.number] = next_action(view.procedure, item.progress, plan.retries)
+        due = found
         if due.action is Action.GIVE_UP:
             owed.give_up.append(item.id)
             continue

@@ -33,6 +33,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from math import exp, inf, lgamma, log, log1p, log10
 from typing import TYPE_CHECKING, Final
 
@@ -353,6 +354,7 @@ def _health(gate: Gate, seen: Outcomes) -> float:
     )
 
 
+@lru_cache(maxsize=1 << 14)  # most strata are as they were at the last look
 def _log_harm(bad: int, count: int, good_rate: float, bad_rate: float) -> float:
     if not bad:
         return -inf  # too little to reach any bound, and less than M is as safe
@@ -361,6 +363,7 @@ def _log_harm(bad: int, count: int, good_rate: float, bad_rate: float) -> float:
     return mass - bad * log(good_rate) - (count - bad) * log1p(-good_rate)
 
 
+@lru_cache(maxsize=1 << 14)
 def _log_health(bad: int, count: int, bad_rate: float) -> float:
     f, s = bad + 1, count - bad + 1
     mass = _log_beta(f, s) + log_beta_tail(bad_rate, f, s) - log(bad_rate)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from difflib import get_close_matches
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
+from lamplighter.campaign.board import CATEGORIES_MAX, MEMBERS_MAX, Board, Category, repeated
 from lamplighter.campaign.evidence import CAUSES, Cause
 from lamplighter.campaign.gates import DEVICES_MAX, Gate
 from lamplighter.campaign.next import Retries
@@ -183,7 +184,9 @@ class Plan:
     caps: Caps = Caps()
     """What is never exceeded."""
     approvals: int = 1
-    """People other than the creator who must approve, 0..10."""
+    """People other than the creator who must approve, 0..10; where a board votes, nothing."""
+    board: Board | None = None
+    """Who votes on it, instead of approvals; None: nobody."""
     allow_downgrade: bool = False
     """Whether Devices with a later version are brought to this one."""
     batch_max: int = 5_000
@@ -455,6 +458,10 @@ _TYPES: Final = [kind.value for kind in DeviceType if Procedure.of(kind)]
 _CAUSES: Final = [cause.name.lower() for cause in CAUSES if cause is not Cause.NONE]
 _DAYS: Final = [day.name.lower() for day in Day]
 
+_BOARD: Final[Mapping[str, Reader]] = {
+    "category": _WORD,
+    "members": _list(_WORD, shortest=1),
+}
 _TARGET: Final[Mapping[str, Reader]] = {
     "types": _list(_one(_TYPES)),
     "manufacturers": _list(_hex(4)),
@@ -517,6 +524,7 @@ _TOP: Final[Mapping[str, Reader]] = {
     "name": _WORD,
     "stratify": _list(_one(STRATIFY)),
     "approvals": _integer(0, 10),
+    "quorum": _integer(1, CATEGORIES_MAX * MEMBERS_MAX),
     "allow_downgrade": _flag,
     "batch_max": _integer(1, BATCH_MAX),
     "sweep_every": _duration(MINUTE, DURATION_MAX),
@@ -524,6 +532,7 @@ _TOP: Final[Mapping[str, Reader]] = {
     "blackout": _list(_date),
     "jitter": _duration(0, DAY),
     "activate_at": _quiet,
+    "board": _whole,
     "target": _whole,
     "wave": _whole,
     "gate": _whole,
@@ -535,6 +544,7 @@ _TOP: Final[Mapping[str, Reader]] = {
 }
 _KEYS: Final[Mapping[str, Mapping[str, Reader]]] = {
     "": _TOP,
+    "[[board]]": _BOARD,
     "[target]": _TARGET,
     "[[wave]]": _WAVE,
     "[gate]": _GATE,
@@ -552,6 +562,15 @@ def _plan(document: Mapping[str, object]) -> Plan:
     for key, read in _PARTS.items():
         if key in top:
             top[key] = read(top[key])
+    quorum = top.pop("quorum", None)
+    if "board" in top:
+        top["board"] = _quorate(top["board"], quorum)
+        if "approvals" in top:
+            raise _wrong(
+                "approvals", top["approvals"], "nothing where a [[board]] votes: the one or the other"
+            )
+    elif quorum is not None:
+        raise _wrong("quorum", quorum, "nothing where no [[board]] votes")
     top["waves"] = top.pop("wave")
     top["windows"] = top.pop("window", ())
     top["blackout"] = frozenset(top.get("blackout", ()))
@@ -566,6 +585,29 @@ def _plan(document: Mapping[str, object]) -> Plan:
                 f"{_span(least)} or more with this activate_at, whose beginning may be 25 hours away",
             )
     return plan
+
+
+def _read_board(value: object) -> Board:
+    categories: list[Category] = []
+    for where, entry in _tables("board", value, CATEGORIES_MAX):
+        read = _table(where, entry, _BOARD, ("category", "members"))
+        if len(read["members"]) > MEMBERS_MAX:
+            raise _wrong(f"{where}.members", read["members"], f"up to {MEMBERS_MAX} members")
+        category = Category(read["category"], tuple(sorted(read["members"])))
+        if any(category.name.casefold() == other.name.casefold() for other in categories):
+            raise _wrong(f"{where}.category", category.name, "a category that is not there already")
+        categories.append(category)
+    if not categories:
+        raise _wrong("board", value, "one [[board]] at least")
+    if twice := repeated(member for category in categories for member in category.members):
+        raise _wrong("board", twice, "each member in one category, once")
+    return Board(tuple(categories))
+
+
+def _quorate(board: Board, quorum: int | None) -> Board:
+    if quorum is not None and quorum > len(board.members):
+        raise _wrong("quorum", quorum, f"at most the {len(board.members)} members of the board")
+    return replace(board, quorum=quorum)
 
 
 def _read_target(value: object) -> Target:
@@ -699,6 +741,7 @@ def _default(kind: type, name: str) -> Any:
 
 
 _PARTS: Final[Mapping[str, Callable[[object], object]]] = {
+    "board": _read_board,
     "target": _read_target,
     "wave": _read_waves,
     "gate": _read_gate,
@@ -721,7 +764,7 @@ def _document(plan: Plan) -> dict[str, object]:
     return {
         "name": plan.name,
         "stratify": list(plan.stratify),
-        "approvals": plan.approvals,
+        **_word_document(plan),
         "allow_downgrade": plan.allow_downgrade,
         "batch_max": plan.batch_max,
         "sweep_every": _span(plan.sweep_every),
@@ -773,6 +816,16 @@ def _document(plan: Plan) -> dict[str, object]:
     } | ({"activate_at": "-".join(map(_clock_text, plan.activate_at))} if plan.activate_at else {})
 
 
+def _word_document(plan: Plan) -> dict[str, Any]:
+    """Whose word is needed."""
+    if plan.board is None:
+        return {"approvals": plan.approvals}
+    found: dict[str, Any] = {
+        "board": [{"category": it.name, "members": list(it.members)} for it in plan.board.categories]
+    }
+    return found if plan.board.quorum is None else found | {"quorum": plan.board.quorum}
+
+
 EXAMPLE: Final[str] = """\
 # A campaign plan. The release is named when the campaign is created:
 #     lamplighter campaign create --release NAME PLAN.toml
@@ -785,7 +838,8 @@ name = "PPMID spring update"
 # hub_model, hub_firmware, hardware, region, gbcs_version, model, firmware, tag.
 stratify = ["hub_model", "hub_firmware", "hardware"]
 
-# How many people, other than the creator, must approve this plan and this image, 0 to 10.
+# How many people, other than those who wrote it, must approve this plan and this image, 0 to 10. Where there
+# are accounts, one at least. Left out where a board votes instead: see [[board]].
 approvals = 1
 
 # Whether Devices that run a later version are brought back to this one.
@@ -809,6 +863,17 @@ jitter = "15m"
 
 # SRV 11.3 only: activation is future-dated to a moment in this stretch. Left out: at once.
 # activate_at = "02:00-04:00"
+
+# A board that votes instead of `approvals`. A category approves if more approve than reject; the board, if
+# more categories approve than reject; who abstains takes neither side. Who wrote the plan has no vote.
+# `quorum`, at the top of the file, is how many must have voted, abstentions included; left out: all.
+# quorum = 3
+# [[board]]
+# category = "Large Suppliers"
+# members = ["a.ahmed", "b.brown", "c.clark"]
+# [[board]]
+# category = "Network Parties"
+# members = ["d.davies"]
 
 # Which Devices: those that fit every filter. A filter that is left out fits all.
 [target]

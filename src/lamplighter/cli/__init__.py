@@ -37,21 +37,35 @@ app: Final = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
+app.command("lamplighter.cli.backup:backup", name="backup", help="Copy a SQLite database that is at work.")
 app.command(
     "lamplighter.cli.campaign:app",
     name="campaign",
     help="Plan, approve, start, watch, end a campaign.",
 )
+app.command("lamplighter.cli.audit:app", name="audit", help="What was done, and by whom.")
 app.command("lamplighter.cli.device:app", name="device", help="Where one Device is, and how it came there.")
 app.command("lamplighter.cli.inbox:app", name="inbox", help="Messages that came; dead letters.")
 app.command("lamplighter.cli.demo:demo", name="demo", help="Run a campaign over 300 emulated homes.")
+app.command(
+    "lamplighter.cli.evidence:app", name="evidence", help="Pack and verify what is known of a campaign."
+)
 app.command("lamplighter.cli.image:app", name="image", help="Inspect, build, sign, verify firmware images.")
 app.command("lamplighter.cli.keys:app", name="keys", help="Make, import and list certificates and keys.")
 app.command("lamplighter.cli.lab:app", name="lab", help="Rehearse against an emulated DCC and its homes.")
 app.command("lamplighter.cli.message:app", name="message", help="Decode DUIS and GBCS messages.")
+app.command("lamplighter.cli.plan:app", name="plan", help="Rehearse a campaign; reckon whether it pays.")
+app.command("lamplighter.cli.people:app", name="people", help="Accounts, roles, passwords, API tokens.")
 app.command("lamplighter.cli.registry:app", name="registry", help="Import and show Devices, hubs, the CPL.")
 app.command("lamplighter.cli.release:app", name="release", help="Register, check and withdraw images.")
+app.command("lamplighter.cli.backup:restore", name="restore", help="Put such a copy in its place.")
+app.command(
+    "lamplighter.cli.report:app", name="report", help="Figures: what came of updates, which alerts storm."
+)
 app.command("lamplighter.cli.serve:serve", name="serve", help="Run a Supplier: take messages, decide, send.")
+app.command("lamplighter.cli.serve:receive", name="receive", help="Take messages, and nothing else.")
+app.command("lamplighter.cli.web:web", name="web", help="Serve the pages and the API, and nothing else.")
+app.command("lamplighter.cli.webhook:app", name="webhook", help="Tell programs elsewhere what happens.")
 app.command("lamplighter.cli.serve:worker", name="worker", help="Decide and send, beside other workers.")
 
 app.meta.suppress_keyboard_interrupt = False

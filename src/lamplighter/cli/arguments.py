@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple, Self
 
 from cyclopts import Parameter, Token
 
@@ -12,6 +12,7 @@ from lamplighter.kit.instant import DAY, HOUR, MILLISECOND, MINUTE, SECOND
 
 _UNITS: Final = {"d": DAY, "h": HOUR, "m": MINUTE, "s": SECOND, "ms": MILLISECOND}
 _PARTS: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|d|h|m|s)", re.ASCII)
+_PORT_MAX: Final = 65_535
 _DURATION: Final = re.compile(f"(?:{_PARTS.pattern})+", re.ASCII)
 
 
@@ -55,6 +56,32 @@ def duration_text(microseconds: int) -> str:
     return said or "0s"
 
 
+class Address(NamedTuple):
+    """Where to listen."""
+
+    host: str
+    """A name or a number."""
+    port: int
+    """0: any free one."""
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """As a browser on this machine has it."""
+        return f"http://{self}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """`HOST:PORT`, `[::1]:PORT`, or a port alone, which is this machine's own."""
+        host, _, port = text.rpartition(":")
+        host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+        if not (port.isascii() and port.isdigit() and int(port) <= _PORT_MAX) or text.startswith(":"):
+            raise DecodeError("address", "text", 0, "HOST:PORT, such as 127.0.0.1:8000", repr(text[:80]))
+        return cls(host or "127.0.0.1", int(port))
+
+
 Source = Annotated[Path, Parameter(allow_leading_hyphen=True)]
 """A file to read, or `-` for stdin."""
 
@@ -72,6 +99,7 @@ Euis = Annotated[list[Eui64] | None, _value(Eui64.parse, "EUI64", several=True)]
 Version = Annotated[FirmwareVersion, _value(_version, "HEX")]
 Hash = Annotated[ImageHash, _value(ImageHash.parse, "HEX")]
 Hex16 = Annotated[int, _value(_hex16, "HEX"), Parameter(show_default="{:04X}".format)]
+At = Annotated[Address, _value(Address.parse, "HOST:PORT"), Parameter(show_default=str)]
 Duration = Annotated[int, _value(duration, "DURATION"), Parameter(show_default=duration_text)]
 
 ENVIRONMENT: Final = "LAMPLIGHTER_"

@@ -3,7 +3,7 @@
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from cyclopts import App, Parameter
 from rich.console import Console
@@ -11,15 +11,18 @@ from rich.live import Live
 from rich.text import Text
 
 from lamplighter.campaign import plan as plans
-from lamplighter.campaign.decide import judge
+from lamplighter.campaign.board import Choice
+from lamplighter.campaign.forecast import departure
 from lamplighter.campaign.plan import Plan
+from lamplighter.campaign.state import State
 from lamplighter.campaign.status import EFFECTS, Act
 from lamplighter.cli import campaign_pages as pages
 from lamplighter.cli import files, output
 from lamplighter.cli.arguments import DATABASE, Database, Source, Who
 from lamplighter.cli.output import Report
-from lamplighter.cli.place import now, opened, who
-from lamplighter.kit import IllegalTransitionError, Instant, UsageError
+from lamplighter.cli.place import now, office, opened, person
+from lamplighter.kit import UsageError
+from lamplighter.service.office import look
 from lamplighter.store import Store
 
 app: Final = App(
@@ -64,16 +67,11 @@ def create(
         raise UsageError("missing: --release NAME; `release list` shows the names")
     asked = _plan(plan)
     with opened(database) as store:
-        number = store.registry.registered(release).id
+        me = person(store, by)
         if revise:
-            found = store.campaigns.find(asked.name)
-            if found.release != number:
-                raise UsageError(
-                    f"campaign {found.name!r} is of another release: abort it, and create one anew"
-                )
-            store.campaigns.revise(found.id, asked, who(by), now())
+            office(store).revise(me, asked.name, asked, release)
         else:
-            store.campaigns.create(asked, number, who(by), now())
+            office(store).create(me, asked, release)
         return _show(store, asked.name)
 
 
@@ -116,14 +114,27 @@ def approve(
     by: Who = "",
     database: Database = DATABASE,
 ) -> Report:
-    """Approve a draft: this image and this plan. Its creator cannot; a change of either makes it void."""
+    """Approve a draft: this image and this plan. Who wrote it cannot; a change of either makes it void."""
     with opened(database) as store:
-        found = store.campaigns.find(name)
-        try:
-            given = found.digest if digest is None else bytes.fromhex(digest)
-        except ValueError as cause:
-            raise UsageError(f"--digest takes hex digits, not {digest!r}") from cause
-        store.campaigns.approve(found.id, who(by), given, now())
+        office(store).approve(person(store, by), name, _digest(digest))
+        return _show(store, name)
+
+
+@app.command
+def vote(
+    name: Name,
+    choice: Annotated[Literal["approve", "reject", "abstain"], Parameter(help="What you say.")],
+    /,
+    *,
+    digest: Annotated[
+        str | None, Parameter(help="What you vote on, as `campaign show` prints it. Default: as it is now.")
+    ] = None,
+    by: Who = "",
+    database: Database = DATABASE,
+) -> Report:
+    """Vote on a draft as a member of its board. A later vote takes the place of an earlier one."""
+    with opened(database) as store:
+        office(store).vote(person(store, by), name, Choice(choice), _digest(digest))
         return _show(store, name)
 
 
@@ -163,7 +174,7 @@ def release_hold(
 ) -> Report:
     """Let a held stratum go on. The failures so far are pardoned; the gate counts those to come."""
     with opened(database) as store:
-        store.campaigns.release_hold(store.campaigns.find(name).id, stratum, who(by), now(), because)
+        office(store).release_hold(person(store, by), name, stratum, because)
         return _show(store, name)
 
 
@@ -206,13 +217,7 @@ def follow(store: Store, name: str, every: float, is_over: Any) -> None:
 
 def _act(act: Act, name: str, by: str, because: str, database: str) -> Report:
     with opened(database) as store:
-        found = store.campaigns.find(name)
-        try:
-            store.campaigns.act(found.id, act, who(by), now(), because)
-        except IllegalTransitionError as cause:
-            raise UsageError(
-                f"campaign {name!r} is {found.status.value}: it cannot {act.value} from there"
-            ) from cause
+        office(store).act(person(store, by), name, act, because)
         report = _show(store, name)
     facts = report.facts | {"effect": EFFECTS[act]} if isinstance(report.facts, dict) else report.facts
     return Report(facts, output.stacked(Text(EFFECTS[act], "bold"), Text(), report.view), report.passed)
@@ -223,6 +228,14 @@ def _show(store: Store, name: str, *, verify: bool = False) -> Report:
     facts = pages.facts(found)
     parts = [pages.page(found)]
     passed = True
+    campaign = found.campaign
+    if (forecast := store.forecasts.latest(campaign.id)) is not None:
+        alarmed_at = store.forecasts.alarmed(campaign.id)
+        proven = found.states[State.PROVEN]
+        at = None if campaign.started_at is None else (campaign.ended_at or now()) - campaign.started_at
+        left = None if at is None else departure(forecast, at, proven)
+        facts["forecast"] = pages.forecast_facts(forecast, at, left, alarmed_at)
+        parts += [Text(), pages.forecast(forecast, at, left, alarmed_at)]
     if verify:
         differences = store.record.recount(found.campaign.id)
         passed = not differences
@@ -233,29 +246,11 @@ def _show(store: Store, name: str, *, verify: bool = False) -> Report:
     return Report(facts, output.stacked(*parts), passed)
 
 
-def look(store: Store, name: str, at: Instant) -> pages.Seen:
-    """All that the page of a campaign shows."""
-    campaign = store.campaigns.find(name)
-    registered = store.registry.registered(campaign.release)
-    started = campaign.started_at is not None
-    if started:
-        verdicts = store.campaigns.verdicts(campaign.id)
-    else:
-        verdicts = {}
-        for it in store.registry.verdicts(
-            campaign.release, allow_downgrade=campaign.plan.allow_downgrade, only=campaign.plan.target.matches
-        ):
-            verdicts[it.verdict] = verdicts.get(it.verdict, 0) + it.devices
-    view = store.campaigns.view(campaign, at)
-    return pages.Seen(
-        campaign,
-        registered,
-        view,
-        judge(campaign.plan, view),
-        verdicts,
-        store.campaigns.approvals(campaign.id),
-        store.campaigns.events(campaign.id),
-    )
+def _digest(text: str | None) -> bytes | None:
+    try:
+        return None if text is None else bytes.fromhex(text)
+    except ValueError as cause:
+        raise UsageError(f"--digest takes hex digits, not {text!r}") from cause
 
 
 def _plan(path: Source) -> Plan:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.padding import Padding
@@ -13,20 +12,21 @@ from lamplighter.campaign.gates import Ruling
 from lamplighter.campaign.state import State
 from lamplighter.campaign.status import CampaignStatus
 from lamplighter.cli import output
-from lamplighter.kit.instant import to_iso
+from lamplighter.kit.instant import DAY, HOUR, to_iso
 from lamplighter.registry import Verdict
+from lamplighter.service.office import CampaignView
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rich.console import RenderableType
 
-    from lamplighter.campaign.decide import Stratum, View
-    from lamplighter.campaign.gates import Judgement
+    from lamplighter.campaign.board import Ballot
+    from lamplighter.campaign.decide import Stratum
+    from lamplighter.campaign.forecast import Departure, Forecast
     from lamplighter.kit import Instant
-    from lamplighter.store.campaigns import Approval, Campaign, Event
+    from lamplighter.store.campaigns import Campaign, Event
     from lamplighter.store.record import Difference
-    from lamplighter.store.registry import Registered
 
 _BAR: Final = 32  # cells of a bar
 _EVENTS_SHOWN: Final = 8
@@ -34,6 +34,7 @@ _STRATA_IN_SHORT: Final = 8  # three lines each: what a terminal has room for
 _STRATA_SHOWN: Final = 100
 _DIGEST_DIGITS: Final = 12  # enough to tell one from another; a draft's page has it in full
 _DIFFERENCES_SHOWN: Final = 20
+_SIDES: Final = ("approve", "reject", "abstain", "missing")
 _STATUS: Final = {
     CampaignStatus.DRAFT: "yellow",
     CampaignStatus.RUNNING: "green",
@@ -46,40 +47,16 @@ _RULINGS: Final = {Ruling.PASS: "green", Ruling.HOLD: "bold red", Ruling.WAIT: "
 ENDED: Final = frozenset({CampaignStatus.FINISHED, CampaignStatus.ABORTED})
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A campaign at one moment."""
-
-    campaign: Campaign
-    registered: Registered
-    view: View
-    judgements: Mapping[int, Judgement]
-    """By stratum."""
-    verdicts: Mapping[Verdict, int]
-    """Devices; before the start as they are now, afterwards as they were counted then."""
-    approvals: Sequence[Approval]
-    events: Sequence[Event]
-
-    @property
-    def states(self) -> Counter[State]:
-        """Devices in each state; those without an order are queued."""
-        found: Counter[State] = Counter()
-        for count in self.view.counts:
-            found[count.stage.state] += count.devices
-        if left := sum(self.view.waiting.values()):
-            found[State.QUEUED] += left
-        return found
-
-    @property
-    def total(self) -> int:
-        """Devices that are ordered, or may be."""
-        return sum(self.states.values())
+Seen = CampaignView
+"""A campaign at one moment."""
 
 
 def page(seen: Seen, *, short: bool = False) -> RenderableType:
     """Everything about one campaign; `short`: what changes from minute to minute."""
     campaign = seen.campaign
     parts: list[RenderableType] = [_head(seen)]
+    if seen.ballot is not None and campaign.status is CampaignStatus.DRAFT:
+        parts.append(_ballot(seen.ballot))
     if seen.total:
         parts.append(_funnel(seen))
     if seen.view.strata:
@@ -105,14 +82,9 @@ def _head(seen: Seen) -> RenderableType:
         ("status", Text(campaign.status.value, _STATUS[campaign.status])),
     ]
     if campaign.status is CampaignStatus.DRAFT:
-        valid = [it.approver for it in seen.approvals if it.valid]
-        void = [it.approver for it in seen.approvals if not it.valid]
-        said = f"{len(valid)} of {plan.approvals}"
-        said += f": {', '.join(valid)}" if valid else ""
-        said += f"; void, for the plan was changed since: {', '.join(void)}" if void else ""
         rows += [
             ("created by", campaign.created_by),
-            ("approvals", said),
+            _word(seen),
             ("digest", campaign.digest.hex()),
             ("Devices", f"{seen.verdicts.get(Verdict.ELIGIBLE, 0):,} eligible"),
             ("waves", ", ".join(f"{wave.name} to {wave.share:.3g}" for wave in plan.waves)),
@@ -126,6 +98,31 @@ def _head(seen: Seen) -> RenderableType:
         if campaign.ended_at is not None:
             rows.append(("ended", _moment(campaign.ended_at)))
     return output.pairs(rows)
+
+
+def _word(seen: Seen) -> tuple[str, str]:
+    """Who has given their word, and who is missing."""
+    if seen.ballot is not None:
+        ballot = seen.ballot
+        said = f"{ballot.outcome.value}, {ballot.cast} votes cast of {ballot.needed} needed"
+        return (
+            "vote",
+            said if ballot.is_quorate else f"open, {ballot.cast} votes cast of {ballot.needed} needed",
+        )
+    valid = [it.approver for it in seen.approvals if it.valid]
+    void = [it.approver for it in seen.approvals if not it.valid]
+    said = f"{len(valid)} of {seen.campaign.plan.approvals}"
+    said += f": {', '.join(valid)}" if valid else ""
+    said += f"; void, for the plan was changed since: {', '.join(void)}" if void else ""
+    return "approvals", said
+
+
+def _ballot(ballot: Ballot) -> RenderableType:
+    table = output.grid("category", "approve", "reject", "abstain", "missing", "outcome", right=_SIDES)
+    for it in ballot.categories:
+        numbers = (it.approve, it.reject, it.abstain, it.missing)
+        table.add_row(it.category, *map(str, numbers), it.outcome.value)
+    return table
 
 
 def _funnel(seen: Seen) -> RenderableType:
@@ -200,7 +197,10 @@ def _left_out(verdicts: Mapping[Verdict, int]) -> RenderableType:
 def _events(events: Sequence[Event]) -> RenderableType:
     table = output.grid("when", "who", "what", "")
     for event in events[-_EVENTS_SHOWN:]:
-        detail = f"{event.detail[:_DIGEST_DIGITS]}…" if event.what == "approve" else event.detail
+        if event.what in {"create", "revise"}:
+            detail = ""  # the digest; a draft's page has it in full
+        else:
+            detail = f"{event.detail[:_DIGEST_DIGITS]}…" if event.what == "approve" else event.detail
         table.add_row(_moment(event.at), event.who, event.what, detail)
     return table
 
@@ -232,6 +232,37 @@ def recount(differences: Sequence[Difference]) -> RenderableType:
     return output.stacked(heading, table, *([Text(f"and {more} more", "dim")] if more > 0 else []))
 
 
+def forecast(
+    it: Forecast, since: int | None, left: Departure | None, alarmed_at: Instant | None
+) -> RenderableType:
+    """What is expected of a campaign, and whether reality keeps to it."""
+    ends = " to ".join(f"{end / DAY:.1f}" for end in (it.ends.low, it.ends.high))
+    said = f"ends {ends} days after its start; {it.failures.low:,} to {it.failures.high:,} Devices left over"
+    lines = [Text.assemble(("forecast  ", "dim"), said)]
+    if since is not None:
+        low, middle, high = it.at(since)
+        lines.append(Text(f"by now {middle:,} proven, {low:,} to {high:,} in 8 of 10 rehearsals", "dim"))
+    if left is not None:
+        when = "" if alarmed_at is None else f", since {_moment(alarmed_at)}"
+        lines.append(Text(f"{left.text}{when}", "bold red"))
+    return output.stacked(*lines)
+
+
+def forecast_facts(
+    it: Forecast, since: int | None, left: Departure | None, alarmed_at: Instant | None
+) -> dict[str, Any]:
+    """The same, for machines."""
+    return {
+        "made": to_iso(it.made_at),
+        "members": it.members,
+        "ends_hours": [round(end / HOUR, 2) for end in it.ends],
+        "failures": list(it.failures),
+        "by_now": None if since is None else list(it.at(since)),
+        "alarm": None if left is None else {"direction": left.direction.value, "text": left.text},
+        "alarmed_at": None if alarmed_at is None else to_iso(alarmed_at),
+    }
+
+
 def line_facts(campaign: Campaign, release: str) -> dict[str, Any]:
     """A campaign in a list."""
     return {
@@ -254,6 +285,11 @@ def facts(seen: Seen) -> dict[str, Any]:
         "digest": seen.campaign.digest.hex(),
         "version": str(seen.registered.release.version),
         "approvals": [{"by": it.approver, "at": to_iso(it.at), "valid": it.valid} for it in seen.approvals],
+        "votes": [
+            {"by": it.member, "at": to_iso(it.at), "choice": it.choice.value, "valid": it.valid}
+            for it in seen.votes
+        ],
+        "approved": seen.approved,
         "states": {state.value: n for state in State if (n := seen.states[state])},
         "verdicts": {verdict.name.lower(): n for verdict, n in seen.verdicts.items() if n},
         "strata": [

@@ -1,9 +1,4 @@
-"""`lamplighter demo`: a campaign over a few hundred emulated homes, one stratum of which gets bad firmware.
-
-The composition root of a rehearsal: on one side the lab, a DCC and its homes behind HTTP; on the other a
-Supplier with its database, receive service, worker and gateway. They share the wire, the time of day and
-nothing else; what the Supplier knows beforehand (Devices, CPL, certificates) is handed to it here.
-"""
+"""`lamplighter demo`: a campaign over a few hundred homes, one stratum of which gets bad firmware."""
 
 from __future__ import annotations
 
@@ -12,120 +7,52 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
-import httpx2
 from cyclopts import Parameter
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from lamplighter.campaign import plan as plans
 from lamplighter.campaign.state import FINAL, Stage, State
-from lamplighter.campaign.status import Act, CampaignStatus
-from lamplighter.cli import campaign as campaigns
+from lamplighter.campaign.status import CampaignStatus
 from lamplighter.cli import campaign_pages as pages
 from lamplighter.cli import files, output
-from lamplighter.cli import image as image_verbs
+from lamplighter.cli.demo_lab import (
+    HOMES,
+    HOMES_MAX,
+    LOOK_SECONDS,
+    Cast,
+    build,
+    casting,
+    meeting,
+    register,
+)
 from lamplighter.cli.device import Journey, journeys_of
 from lamplighter.cli.logs import quiet_logs
 from lamplighter.cli.output import Report
-from lamplighter.kit import FirmwareVersion, Instant, UsageError
+from lamplighter.kit import UsageError
 from lamplighter.lab import homes
-from lamplighter.lab import server as lab_server
-from lamplighter.lab.devices import Behaviour, Manner
 from lamplighter.protocol import duis
 from lamplighter.protocol import image as images
-from lamplighter.protocol.smki import Role
 from lamplighter.registry import (
-    Cohort,
-    CplEntry,
-    CplStatus,
-    Device,
     DeviceType,
-    Hub,
-    Part,
-    Procedure,
-    Release,
 )
 from lamplighter.service import keyfiles
-from lamplighter.service.gateway import Gateway, Parties
-from lamplighter.service.listener import Listener
-from lamplighter.service.receiver import RECEIVE_PATH, Receiver
-from lamplighter.service.worker import Worker
+from lamplighter.service.office import look
 from lamplighter.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from lamplighter.kit import Eui64
-    from lamplighter.lab.dcc import Entry
-
-_NEW_VERSION: Final = FirmwareVersion(0x0200_0000)
-_PAYLOAD_OCTETS: Final = 4_096  # blocks by the dozen: a rehearsal of the campaign, not of the radio
-_SPEED: Final = 900.0  # seconds in the homes for each second of ours
-_LOOK_SECONDS: Final = 0.25  # between two looks at how it goes
-_HOMES: Final = 300
-_HOMES_MAX: Final = 5_000
-_OLD: Final = 0.15  # the share of homes with the older hardware
-_ESTATE: Final = replace(
-    homes.Estate(), old_hardware=_OLD, incapable_hubs=0.0, meters=False, gas=0.0, ihds=0.1,
-    sleepers=0.0, weak_links=0.0,
-)  # fmt: skip
-_OPERATOR: Final = "operator"
-_APPROVER: Final = "approver"
-
-_PLAN: Final = """
-name = "{name}"
-stratify = ["hardware"]
-approvals = 1
-lasts = "20d"
-sweep_every = "10m"
-[target]
-types = ["{kind}"]
-{region}
-[[wave]]
-name = "canary"
-share = {canary}
-minimum = 10
-soak = "20m"
-[[wave]]
-name = "half"
-share = 0.5
-soak = "20m"
-[[wave]]
-name = "everyone"
-share = 1
-[gate]
-acceptable_failure_rate = 0.05
-max_failure_rate = 0.25
-acceptable_silence_rate = 0.05
-max_silence_rate = 0.25
-[deadlines]
-hub = "12h"
-device = "24h"
-proof = "36h"
-activation = "24h"
-read = "12h"
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class _Cast:
-    """One campaign of the demo."""
-
-    name: str
-    kind: DeviceType
-    image: images.Image
-    plan: plans.Plan
 
 
 def demo(
     *,
-    homes_: Annotated[int, Parameter(name="--homes", help="How many homes.")] = _HOMES,
+    homes_: Annotated[int, Parameter(name="--homes", help="How many homes.")] = HOMES,
     ppmid_image: Annotated[Path | None, Parameter(help="PPMID image: OTA file or DUIS 11.4 request.")] = None,
     seed: str = "demo",
     timeout: float = 120.0,
@@ -153,20 +80,20 @@ def demo(
     """
     if not 0 < timeout < math.inf:
         raise UsageError("--timeout takes a number of seconds above 0")
-    if not 1 <= homes_ <= _HOMES_MAX:
-        raise UsageError(f"--homes takes 1 to {_HOMES_MAX}, not {homes_}")
+    if not 1 <= homes_ <= HOMES_MAX:
+        raise UsageError(f"--homes takes 1 to {HOMES_MAX}, not {homes_}")
     began = time.monotonic()
     with ExitStack() as stack:
         quiet_logs()
         place = _workplace(keep, stack)
-        lab = homes.build_world(seed, homes_, estate=_ESTATE, record=False)
-        casts = _casts(lab, ppmid_image)
+        lab = build(seed, homes_)
+        casts = casting(lab, ppmid_image)
         store = Store.open(f"sqlite:///{place / 'lamplighter.db'}")
         stack.callback(store.close)
         register(store, lab, casts)
         sent: list[bytes] = []
         in_time = _run(lab, store, casts, began + timeout, sent.append)
-        seen = [campaigns.look(store, cast.name, lab.world.now) for cast in casts]
+        seen = [look(store, cast.name, lab.world.now) for cast in casts]
         ended = _Ending(seen, _journeys(store, lab, casts), in_time, time.monotonic() - began)
         if keep is not None:
             _leave_behind(keep, lab, casts, sent, ended)
@@ -185,125 +112,27 @@ def _workplace(keep: Path | None, stack: ExitStack) -> Path:
     return keep
 
 
-def _casts(lab: homes.Lab, ppmid_image: Path | None) -> list[_Cast]:
-    """Both campaigns: the PPMIDs' image as the manufacturer made it, the HCALCSs' with our signature."""
-    today = homes.MAKES[DeviceType.PPMID].model
-    old, new = homes.older(today).hardware, today.hardware
-    payload = bytes(range(256)) * (_PAYLOAD_OCTETS // 256)
-    if ppmid_image is None:
-        bad = Behaviour(Manner.NEVER_BOOTS, on=old).line
-        ppmid = homes.build_firmware(
-            lab.pki, DeviceType.PPMID, _NEW_VERSION, bad + payload, hardware=(old, new)
-        )
-    else:
-        ppmid = image_verbs.load(ppmid_image, "11.4").image
-    plain = homes.build_firmware(lab.pki, DeviceType.HCALCS, _NEW_VERSION, payload, hardware=(old, new))
-    hcalcs = images.sign_supplier(plain, lab.ring.signer(homes.SUPPLIER, Role.SUPPLIER))
-    north = lab.homes[0].region.value
-    return [
-        _Cast(
-            name,
-            kind,
-            image,
-            plans.parse(_PLAN.format(name=name, kind=kind.value, canary=canary, region=region)),
-        )
-        for name, kind, image, canary, region in (
-            ("displays", DeviceType.PPMID, ppmid, 0.1, ""),
-            ("switches", DeviceType.HCALCS, hcalcs, 0.25, f'regions = ["{north}"]'),
-        )
-    ]
-
-
-def register(store: Store, lab: homes.Lab, casts: Iterable[_Cast]) -> None:
-    """Tell the Supplier's registry what it knows beforehand, and create, approve and start the campaigns."""
-    entries = list(lab.world.dcc.inventory)
-    now = lab.world.now
-    store.registry.put_hubs(
-        Hub(entry.device, f"CH {entry.gbcs_version}", region=entry.region.value, capable=True)
-        for entry in entries
-        if entry.type is DeviceType.CHF
-    )
-    store.registry.put_devices(_device(entry) for entry in entries if entry.type is not DeviceType.CHF)
-    for cast in casts:
-        lab.publish(cast.image)
-        header = cast.image.header
-        makes = {entry.model for entry in entries if entry.type is cast.kind}
-        store.registry.put_cpl(
-            CplEntry(
-                it.manufacturer, it.model, it.hardware, header.file_version, cast.image.hash, CplStatus.ACTIVE
-            )
-            for it in makes
-        )
-        release = store.registry.add_release(f"{cast.name} {header.file_version}", _release(cast.image))
-        campaign = store.campaigns.create(cast.plan, release, _OPERATOR, now)
-        store.campaigns.approve(campaign, _APPROVER, store.campaigns.find(campaign).digest, now)
-        store.campaigns.act(campaign, Act.START, _OPERATOR, now)
-
-
-def _device(entry: Entry) -> Device:
-    """A Device as the inventory (SRV 8.2) tells it."""
-    model = entry.model
-    return Device(
-        entry.device,
-        entry.hub,
-        Cohort(
-            entry.type, model.manufacturer, model.model, model.hardware, entry.firmware, entry.status,
-            entry.gbcs_version, Part.BOTH, "", entry.region.value,
-        ),
-    )  # fmt: skip
-
-
-def _release(image: images.Image) -> Release:
-    header = image.header
-    return Release(
-        Procedure.TWO_STEP if image.layout is images.Layout.SRV_11_1 else Procedure.ONE_STEP,
-        header.manufacturer,
-        header.file_version,
-        image.hash,
-        header.minimum_hardware,
-        header.maximum_hardware,
-        images.encode(image),
-    )
-
-
 def _run(
     lab: homes.Lab,
     store: Store,
-    casts: Iterable[_Cast],
+    casts: Iterable[Cast],
     end: float,
     sent: Callable[[bytes], object] = lambda _: None,
 ) -> bool:
-    """Let the two sides meet over HTTP until nothing more will happen; False: time was up first.
+    """Let the two sides meet until nothing more will happen; False: time was up first.
 
     sent  called with each request as it goes out
     """
-
-    def clock() -> Instant:
-        return lab.world.now
-
-    parties = Parties(homes.SUPPLIER, homes.ACB, lab.ring)
-    with ExitStack() as stack:
-        news = Event()
-        receiver = Receiver(parties, store, clock, news.set)
-        listener = stack.enter_context(Listener(receiver.application()))
-        users = {homes.SUPPLIER: listener.url + RECEIVE_PATH}
-        server = stack.enter_context(
-            lab_server.LabServer(lab.world, users, lab_server.Settings(speed=_SPEED))
-        )
-        hooks = {"request": [lambda request: sent(request.content)]}
-        client = stack.enter_context(httpx2.Client(base_url=server.url, timeout=30.0, event_hooks=hooks))
-        at_work = Worker(store, Gateway(parties, client, clock), clock, "demo", poll=_LOOK_SECONDS)
-        live = stack.enter_context(_live())
-        stack.enter_context(at_work)
+    with meeting(lab, store, sent) as met, _live() as live:
         while time.monotonic() < end:
-            seen = [campaigns.look(store, cast.name, clock()) for cast in casts]
+            seen = [look(store, cast.name, met.clock()) for cast in casts]
             if live is not None:
                 live.update(output.stacked(*(pages.page(it, short=True) for it in seen)), refresh=True)
             if all(map(_is_over, seen)):
                 return True
-            if news.wait(_LOOK_SECONDS):
-                news.clear()
-                at_work.wake()
+            if met.news.wait(LOOK_SECONDS):
+                met.news.clear()
+                met.worker.wake()
     return False
 
 
@@ -359,7 +188,7 @@ class _Ending:
         return self.in_time and everyone == proven
 
 
-def _journeys(store: Store, lab: homes.Lab, casts: Iterable[_Cast]) -> list[Journey]:
+def _journeys(store: Store, lab: homes.Lab, casts: Iterable[Cast]) -> list[Journey]:
     """One proven Device of each type, and the first that failed."""
     found: dict[tuple[DeviceType, bool], Journey] = {}
     for home in lab.homes:
@@ -393,7 +222,7 @@ def _report(ended: _Ending, timeout: float, keep: Path | None) -> Report:
     if ended.held:
         title += f"; a gate held {harmed + spared} after {harmed} had got bad firmware, and spared {spared}"
     if stray := ended.devices(held=False, ordered=True, stages=frozenset(FINAL) - {Stage.PROVEN}):
-        title += f"; {stray} failed, too few of a kind for a gate to hold (--homes {_HOMES} has enough)"
+        title += f"; {stray} failed, too few of a kind for a gate to hold (--homes {HOMES} has enough)"
     if not ended.in_time:
         title += f"; gave up after {timeout:g} s (--timeout)"
     parts: list[Any] = [pages.page(it, short=True) for it in ended.seen]
@@ -407,7 +236,7 @@ def _report(ended: _Ending, timeout: float, keep: Path | None) -> Report:
 def _leave_behind(
     keep: Path,
     lab: homes.Lab,
-    casts: Iterable[_Cast],
+    casts: Iterable[Cast],
     sent: Iterable[bytes],
     ended: _Ending,
 ) -> None:

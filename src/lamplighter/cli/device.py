@@ -1,24 +1,23 @@
 """`lamplighter device`: where one Device is, how it came there, and what comes next."""
 
-from itertools import groupby
 from typing import Any, Final
 
 from cyclopts import App
 from rich.text import Text
 
-from lamplighter.campaign import fold, next_action
 from lamplighter.campaign.evidence import CAUSES
-from lamplighter.campaign.state import FINAL, FLYING, Progress
+from lamplighter.campaign.state import FINAL, Progress
 from lamplighter.cli import output
 from lamplighter.cli.arguments import DATABASE, Database
 from lamplighter.cli.arguments import Eui as EuiOption
 from lamplighter.cli.output import Report
 from lamplighter.cli.place import opened
-from lamplighter.kit import Eui64, FirmwareVersion, UsageError
+from lamplighter.kit import Eui64, UsageError
 from lamplighter.kit.instant import to_iso
 from lamplighter.registry import Device
+from lamplighter.service import office
+from lamplighter.service.office import journeys
 from lamplighter.store import Store
-from lamplighter.store.record import TimelineEntry
 
 app: Final = App(name="device", help="Where one Device is, and how it came there.", help_format="markdown")
 
@@ -46,34 +45,19 @@ def show(device: EuiOption, /, *, database: Database = DATABASE) -> Report:
 
 def journeys_of(store: Store, device: Eui64) -> "list[Journey]":
     """A Device's way through each campaign that ordered something for it."""
-    timeline = sorted(store.record.timeline(device), key=lambda it: it.campaign)
-    return [
-        Journey(store, device, name, list(entries))
-        for name, entries in groupby(timeline, lambda it: it.campaign)
-    ]
+    return [Journey(device, way) for way in journeys(store, device)]
 
 
 class Journey:
-    """A Device's way through one campaign."""
+    """A Device's way through one campaign, told."""
 
-    def __init__(self, store: Store, device: Eui64, name: str, entries: list[TimelineEntry]) -> None:
-        campaign = store.campaigns.find(name)
-        release = store.registry.registered(campaign.release).release
+    def __init__(self, device: Eui64, way: office.Journey) -> None:
         self.device = device
-        self.campaign = name
-        self.entries = entries
-        self.version: FirmwareVersion = release.version
-        self.progress: Progress = fold(((it.step, it.evidence) for it in entries), release.version)
-        due = next_action(release.procedure, self.progress, campaign.plan.retries)
-        self.next = due.action.value
-
-    @property
-    def waits_for(self) -> str:
-        """What has to happen next."""
-        stage = self.progress.stage
-        if stage in FINAL:
-            return "nothing: it is over"
-        return "word from the DCC, the hub or the Device" if stage in FLYING else f"us: {self.next}"
+        self.campaign = way.campaign.name
+        self.entries = way.entries
+        self.version = way.version
+        self.progress = way.progress
+        self.waits_for = way.waits_for
 
     def facts(self) -> dict[str, Any]:
         """For machines."""

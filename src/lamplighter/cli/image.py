@@ -1,7 +1,7 @@
 """`lamplighter image`: inspect, build, sign, seal, verify, extract and compare firmware images."""
 
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal
 
 from cyclopts import App, Parameter
 
@@ -10,9 +10,10 @@ from lamplighter.cli.arguments import Eui, Force, Hash, Hex16, Keys, Out, Source
 from lamplighter.cli.output import Report, Verdict
 from lamplighter.kit import Eui64, UsageError, VerificationError
 from lamplighter.protocol import image
-from lamplighter.protocol.image import Image, Layout
+from lamplighter.protocol.image import Image
 from lamplighter.protocol.smki import Ring
-from lamplighter.service import keyfiles
+from lamplighter.service import candidates, keyfiles
+from lamplighter.service.candidates import Candidate
 
 app: Final = App(name="image", help="Inspect, build, sign, verify firmware images.", help_format="markdown")
 
@@ -28,13 +29,8 @@ ManufacturerKey = Annotated[
 ]
 
 
-class Loaded(NamedTuple):
-    """An image as the user gave it: a bare file, or inside a DUIS request."""
-
-    octets: bytes
-    layout: Layout | None
-    image: Image
-    origin: str
+Loaded = Candidate
+"""An image as the user gave it."""
 
 
 @app.command
@@ -312,31 +308,8 @@ def load(path: Path, srv: str | None) -> Loaded:
     srv  11.1 or 11.4, where the user said which; a request that says otherwise is refused
     """
     octets = files.read(path)
-    layout = None if srv is None else Layout(srv)
-    origin = "OTA file"
     with files.about(path):
-        if files.is_xml(octets):
-            octets, carried, origin = _from_request(octets)
-            if layout is not None and layout is not carried:
-                raise UsageError(f"--srv {srv} contradicts the request, which is {carried.value}")
-            layout = carried
-        return Loaded(octets, layout, image.decode(octets, layout), origin)
-
-
-def _from_request(octets: bytes) -> tuple[bytes, Layout, str]:
-    from lamplighter.protocol import duis  # noqa: PLC0415 # XML is slow to import, and most images are bare
-
-    request = duis.decode_request(octets)
-    match request.body:
-        case duis.UpdateFirmware(image=carried):
-            layout = Layout.SRV_11_1
-        case duis.UpdatePpmidFirmware(image=carried):
-            layout = Layout.SRV_11_4
-        case other:
-            raise UsageError(
-                f"expected a request that carries an image (11.1, 11.4), found {type(other).__name__}"
-            )
-    return carried, layout, f"image in the {layout.value} request {request.id}"
+        return candidates.read(octets, srv)
 
 
 def _ring(keys: Path | None) -> Ring | None:
@@ -355,33 +328,12 @@ def _layout_verdict(loaded: Loaded) -> Verdict:
 
 
 def _size_verdicts(subject: Image, limit: int) -> list[Verdict]:
-    size = subject.header.total_size
-    try:
-        image.check(subject, max_image_octets=limit)
-    except VerificationError as refusal:
-        return [Verdict("size", False, f"expected {refusal.expected}, found {refusal.found}")]
-    return [Verdict("size", True, f"{size} octets, limit {limit}")]
+    return [Verdict(*candidates.size(subject, limit))]
 
 
 def supplier_verdict(subject: Image, ring: Ring | None, supplier: Eui64 | None) -> Verdict:
     """Whether the Supplier's signature on an image is good, as far as the keys can tell."""
-    check = "Supplier signature"
-    if subject.signature is None:
-        return Verdict(check, None if supplier is None else False, "none: an 11.4 image bears none")
-    if ring is None:
-        return Verdict(check, None, "present, not checked: no --keys were given")
-    candidates = trust.supplier_certificates(ring, supplier)
-    if not candidates:
-        whose = "a Supplier" if supplier is None else f"the Supplier {supplier}"
-        return Verdict(check, False, f"by nobody known: the keys hold no signing certificate of {whose}")
-    for certificate in candidates:
-        try:
-            image.verify_supplier(subject, certificate.public_key)
-        except VerificationError:
-            continue
-        return Verdict(check, True, f"by {certificate}")
-    holders = ", ".join(dict.fromkeys(str(certificate.holder) for certificate in candidates))
-    return Verdict(check, False, f"by none of the Suppliers known: {holders}")
+    return Verdict(*candidates.signature(subject, ring, supplier))
 
 
 def _seal_verdict(subject: Image, key: Path | None, detached: Path | None = None) -> Verdict:

@@ -7,14 +7,15 @@ from cyclopts import App, Parameter
 from rich.text import Text
 
 from lamplighter.cli import output, trust
-from lamplighter.cli.arguments import DATABASE, ENVIRONMENT, Database
+from lamplighter.cli.arguments import DATABASE, ENVIRONMENT, Database, Who
 from lamplighter.cli.output import Report
-from lamplighter.cli.place import now, opened
+from lamplighter.cli.place import now, opened, person
 from lamplighter.kit import UsageError
 from lamplighter.kit.instant import to_iso
 from lamplighter.protocol.smki import Role
 from lamplighter.service import keyfiles
 from lamplighter.service.gateway import Parties
+from lamplighter.service.people import Scope
 from lamplighter.service.receiver import replay as read_again
 
 app: Final = App(
@@ -95,6 +96,7 @@ def replay(
     keys: Annotated[
         Path | None, Parameter(env_var=f"{ENVIRONMENT}KEYS", help="The key directory that `serve` uses.")
     ] = None,
+    by: Who = "",
     database: Database = DATABASE,
 ) -> Report:
     """Read dead letters once more, say after a certificate or a Device was added.
@@ -113,11 +115,13 @@ def replay(
             f"{keys} does not say who we are: it must hold one private XML signing key, and the ACB"
         )
     with opened(database) as store:
+        me = person(store, by)
+        me.require(Scope.OPERATE)
         known = {it.letter.id for it in store.inbox.dead_letters(1_000_000)}
         asked = known if everything else set(letters or ())
         if unknown := sorted(asked - known):
             raise UsageError(f"no dead letter has the id {unknown[0]}; `inbox list` shows them")
-        revived = read_again(store, Parties(own.pop(), broker, ring), sorted(asked), now())
+        revived = read_again(store, Parties(own.pop(), broker, ring), sorted(asked), now(), me.name)
     return Report(
         {"asked": len(asked), "revived": revived},
         Text(f"{revived} of {len(asked)} wait to be applied; the others stay where they are"),

@@ -2,7 +2,7 @@
 
 import getpass
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -11,16 +11,21 @@ from lamplighter.cli.arguments import ENVIRONMENT
 from lamplighter.kit import DecodeError, Instant, UsageError
 from lamplighter.kit.instant import from_iso
 from lamplighter.service.clock import rehearsal_clock, wall_clock
+from lamplighter.service.office import Office
+from lamplighter.service.people import People, Person, UnauthenticatedError
 from lamplighter.store import Store
+
+TOKEN: Final = f"{ENVIRONMENT}TOKEN"
+"""The setting with an API token: what is done, is done in its person's name."""
 
 _FILE: Final = "sqlite:///"
 
 
 @contextmanager
-def opened(url: str) -> Iterator[Store]:
-    """The database, for as long as a command takes. Raises `UsageError` where there is none yet."""
+def opened(url: str, *, make: bool = False) -> Iterator[Store]:
+    """The database, for as long as a command takes. Where there is none yet: `UsageError`, or make one."""
     file = Path(url.removeprefix(_FILE).partition("?")[0])
-    if url.startswith(_FILE) and file.name and ":memory:" not in url and not file.exists():
+    if not make and url.startswith(_FILE) and file.name and ":memory:" not in url and not file.exists():
         raise UsageError(
             f"there is no database at {file}: `registry import` makes one, "
             f"and --database or {ENVIRONMENT}DATABASE says where it is"
@@ -40,6 +45,40 @@ def who(by: str) -> str:
         return getpass.getuser()
     except (OSError, KeyError) as cause:
         raise UsageError(f"nobody is logged in: say who does it, with --by or {ENVIRONMENT}USER") from cause
+
+
+def clock_of(speed: float, began: str | None) -> Callable[[], Instant]:
+    """The time of day; or, for a rehearsal, one that runs so many times as fast since an instant."""
+    if began is None:
+        if speed != 1:
+            raise UsageError("--speed needs --began: since when time has run so fast")
+        return wall_clock
+    try:
+        return rehearsal_clock(from_iso(began), speed)
+    except DecodeError as cause:
+        raise UsageError(f"--began takes an instant: {cause}") from cause
+
+
+def person(store: Store, by: str) -> Person:
+    """In whose name a command is done: of the token in the environment, or by name.
+
+    While there are no accounts that may be anybody, and they may do all; see `People.local`.
+    """
+    people = People(store, now)
+    secret = os.environ.get(TOKEN)
+    if not secret:
+        return people.local(who(by))
+    found = people.of_token(secret)
+    if found is None:
+        raise UnauthenticatedError(f"{TOKEN} holds no token that is good for anything here")
+    if by and by.casefold() != found.name.casefold():
+        raise UsageError(f"{TOKEN} is {found.name}'s, and --by names {by}")
+    return found
+
+
+def office(store: Store) -> Office:
+    """All that can be done to it."""
+    return Office(store, now)
 
 
 def now() -> Instant:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast
 
 from cyclopts import App, Parameter
 
-from lamplighter.cli import files, output, trust
-from lamplighter.cli.arguments import DATABASE, Database, Eui, Force, Keys, Source
+from lamplighter.cli import files, output, place, trust
+from lamplighter.cli.arguments import DATABASE, Database, Eui, Force, Keys, Source, Who
 from lamplighter.cli.output import Report
 from lamplighter.kit import Eui64, Instant, UsageError
 from lamplighter.kit.instant import from_iso
@@ -22,6 +22,7 @@ from lamplighter.registry import Cohort
 from lamplighter.registry.columns import BadRow, Kind, device_cells
 from lamplighter.service import keyfiles
 from lamplighter.service.imports import Import, Imported, open_inventory
+from lamplighter.service.people import Scope
 from lamplighter.store.database import Database as Opened
 from lamplighter.store.registry import Registry
 
@@ -35,6 +36,7 @@ app: Final = App(
 )
 
 _SHOWN_BAD: Final = 10
+_NOTED_MAX: Final = 200  # characters of a file's name, in the audit
 _STARTS_A_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # OWASP, CSV injection
 
 Out = Annotated[Path | None, Parameter(alias="-o", metavar="CSV")]
@@ -63,6 +65,7 @@ def import_(  # the options are the command's
     acb: Eui | None = None,
     unverified: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     force: Force = False,
+    by: Who = "",
 ) -> Report:
     """Take in what files tell; exit code 1 if any row is bad. Good rows are kept.
 
@@ -104,10 +107,14 @@ def import_(  # the options are the command's
     done: list[tuple[Path, str, Imported]] = []
     first_bad: list[tuple[str, BadRow]] = []
     titles = ("file", *BadRow._fields)
-    with opened(database) as registry, _table(rejects, titles, force=force) as write:
+    with place.opened(database, make=True) as store, _table(rejects, titles, force=force) as write:
+        me = place.person(store, by)
+        me.require(Scope.OPERATE)
+        registry = store.registry
         with registry.loading() as loading:
             for path in sources:
                 name = files.name_of(path)
+                loading.note(place.now(), me.name, "import begun", name[-_NOTED_MAX:])
 
                 def reject(bad: BadRow, name: str = name) -> None:
                     if len(first_bad) < _SHOWN_BAD:
@@ -118,7 +125,10 @@ def import_(  # the options are the command's
                 with files.about(path):
                     taken = _taken(importer, path, kind, words, ring, broker, unverified=unverified)
                 done.append((path, *taken))
+                loading.note(place.now(), me.name, "import", name[-_NOTED_MAX:], _noted(*taken))
         left = _left(registry, [it for _, _, it in done]) if complete else None
+        if left is not None:
+            registry.note(place.now(), me.name, "portfolio", "complete", f"left: {left}")
     return _report(done, first_bad, rejects, left)
 
 
@@ -245,6 +255,12 @@ def _pair(word: str) -> tuple[str, str]:
     if not is_pair:
         raise UsageError(f"--map {word}: expected THEIRS=OURS, such as Asset=DeviceID")
     return theirs, ours
+
+
+def _noted(kind: str, taken: Imported) -> str:
+    """What the audit says of a file that was taken in."""
+    counts = {name: getattr(taken, name) for name in ("devices", "hubs", "entries", "bad")}
+    return f"{kind}: " + ", ".join(f"{count} {name}" for name, count in counts.items() if count)
 
 
 def _left(registry: Registry, done: list[Imported]) -> int | str:

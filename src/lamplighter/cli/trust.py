@@ -6,20 +6,10 @@ from typing import TYPE_CHECKING
 
 from lamplighter.kit import UsageError
 from lamplighter.protocol.smki import Certificate, PrivateKey, Ring, Role, Use
+from lamplighter.service.candidates import supplier_certificates
 
 if TYPE_CHECKING:
     from lamplighter.kit import Eui64
-
-
-def supplier_certificates(ring: Ring, supplier: Eui64 | None) -> tuple[Certificate, ...]:
-    """The certificates under which a Supplier may have signed an image."""
-    return tuple(
-        certificate
-        for certificate in ring
-        if certificate.role == Role.SUPPLIER
-        and certificate.use is Use.DIGITAL_SIGNATURE
-        and supplier in {None, certificate.holder}
-    )
 
 
 def supplier_signer(ring: Ring, supplier: Eui64 | None) -> PrivateKey:

@@ -92,6 +92,7 @@ class LabServer:
         self._world = world
         self._receivers = dict(receivers)
         self._settings = settings or Settings()
+        self._speed = self._settings.speed
         self._socket = socket.create_server((self._settings.host, self._settings.port))
         self._ready = threading.Event()
         self._thread: threading.Thread | None = None
@@ -124,6 +125,17 @@ class LabServer:
     def refused(self) -> int:
         """Messages that a User answered with 400."""
         return self._postman.refused
+
+    def pace(self, speed: float) -> None:
+        """Let virtual time run so many times as fast from now on. From any thread.
+
+        Raises `UsageError` where time is not scaled, or is to stand still or run backwards.
+        """
+        if self._speed is None:
+            raise UsageError("time that rests between two pieces of work has no pace")
+        if not speed > 0:
+            raise UsageError(f"time runs a number of times above 0 as fast as the day, not {speed:g}")
+        self._speed = speed
 
     def run(self) -> None:
         """Serve until told to stop: SIGINT or SIGTERM in a process of its own, `stop` in a thread."""
@@ -215,14 +227,16 @@ class LabServer:
         return JSONResponse(snapshot.take(self._world))
 
     async def _drive(self) -> None:
-        if self._settings.speed is None:
+        if self._speed is None:
             while True:
                 await self._rest()
                 self._advance(None)
                 await asyncio.sleep(0)
-        started, origin = monotonic(), self._world.now
+        started, origin, speed = monotonic(), self._world.now, self._speed
         while True:
-            elapsed = (monotonic() - started) * self._settings.speed
+            if speed != self._speed:
+                started, origin, speed = monotonic(), self._world.now, self._speed
+            elapsed = (monotonic() - started) * speed
             done = self._advance(Instant(origin + int(elapsed * SECOND)))
             await asyncio.sleep(_IDLE_SECONDS if done else 0)
 
@@ -287,7 +301,7 @@ class LabServer:
                 self._tries.add(attempt)
                 attempt.add_done_callback(self._tries.discard)
             due = self._postman.next_at
-            pause = None if due is None else (due - self._post_clock()) / SECOND / (self._settings.speed or 1)
+            pause = None if due is None else (due - self._post_clock()) / SECOND / (self._speed or 1)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._posted.wait(), pause)
 

@@ -5,6 +5,7 @@
   `pause` and `clock`.
 - `door`, `receiver`: messages in, verified and stored; `listener`, `processes`: on a socket, in one process
   or in several; `testimony`: what a believed message says of Devices.
+- `webhooks`: who is told of what has happened, signed and in order.
 - `imports`: files of Devices, hubs and products; `keyfiles`: certificates and private keys as PEM files.
 - `writing`: files on disk, whole or not at all.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 import httpx2
@@ -14,6 +15,7 @@ from lamplighter.kit import LamplighterError, PeerError, UsageError, Verificatio
 from lamplighter.protocol import duis, gbcs
 from lamplighter.protocol.smki import Role
 from lamplighter.registry import Procedure
+from lamplighter.service import meters, tracing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -219,11 +221,18 @@ class Gateway:
     def _ask(self, path: str, target: Eui64, counter: int, body: duis.RequestBody) -> duis.Response:
         parties = self._parties
         request = duis.Request(duis.RequestId(parties.supplier, target, counter), body)
-        content = self._post(path, duis.sign_request(request, self._xml_signer))
-        answer = duis.open_acknowledgement(content, parties.ring, now=self._clock(), dcc=parties.broker)
-        response = answer.message if isinstance(answer, duis.Opened) else answer
-        if response.request_id != request.id:
-            raise VerificationError("answer-to-another", str(request.id), str(response.request_id))
+        octets = duis.sign_request(request, self._xml_signer)
+        with tracing.span(f"DCC {path}", tracing.CLIENT, counter=counter, octets=len(octets)) as span:
+            began = perf_counter()
+            try:
+                content = self._post(path, octets)
+            finally:
+                meters.ANSWER_SECONDS.labels(path).observe(perf_counter() - began)
+            answer = duis.open_acknowledgement(content, parties.ring, now=self._clock(), dcc=parties.broker)
+            response = answer.message if isinstance(answer, duis.Opened) else answer
+            if response.request_id != request.id:
+                raise VerificationError("answer-to-another", str(request.id), str(response.request_id))
+            tracing.note(span, code=response.code)
         _log.info("request answered", request=str(request.id), path=path, code=response.code)
         return response
 

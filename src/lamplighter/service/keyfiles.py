@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -207,6 +207,38 @@ def load_public_key(path: Path) -> ec.EllipticCurvePublicKey:
         raise UsageError(f"{path} holds no public key or certificate in PEM") from cause
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise UsageError(f"{path} holds a public key that is not P-256")
+    return key
+
+
+def store_evidence_key(private: Path, public: Path, key: ed25519.Ed25519PrivateKey) -> None:
+    """Write a key that signs evidence: its private half with mode 0600, and its public half for everybody."""
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    _write_new(private, pem, 0o600)
+    spki = PublicFormat.SubjectPublicKeyInfo
+    _write_new(public, key.public_key().public_bytes(Encoding.PEM, spki), 0o644)
+
+
+def load_evidence_key(path: Path) -> ed25519.Ed25519PrivateKey:
+    """The Ed25519 private key in a PEM file that its owner alone can read."""
+    octets = _read_pem(path)
+    try:
+        key = load_pem_private_key(octets, None)
+    except Exception as cause:  # the library raises many kinds for hostile input
+        raise UsageError(f"{path} holds no private key in PEM without a password") from cause
+    if not isinstance(key, ed25519.Ed25519PrivateKey):
+        raise UsageError(f"{path} holds a private key that is not Ed25519: `evidence keygen` makes one")
+    return key
+
+
+def load_evidence_public_key(path: Path) -> ed25519.Ed25519PublicKey:
+    """The Ed25519 public key in a PEM file, which nobody else can change."""
+    octets = _read_pem(path)
+    try:
+        key = load_pem_public_key(octets)
+    except Exception as cause:  # the library raises many kinds for hostile input
+        raise UsageError(f"{path} holds no public key in PEM") from cause
+    if not isinstance(key, ed25519.Ed25519PublicKey):
+        raise UsageError(f"{path} holds a public key that is not Ed25519")
     return key
 
 

@@ -14,15 +14,17 @@ import asyncio
 import threading
 from collections import Counter
 from queue import Queue, SimpleQueue
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 
 from lamplighter.kit import DecodeError, LamplighterError, VerificationError
 from lamplighter.protocol import duis
+from lamplighter.service import meters, tracing
 from lamplighter.service.door import Door, Limits
 from lamplighter.service.testimony import incoming
+from lamplighter.store.audit import SYSTEM
 from lamplighter.store.inbox import Reading
 
 if TYPE_CHECKING:
@@ -56,6 +58,11 @@ _SHOWN: Final = 300
 _TAKEN: Final = (204, "")
 _UNSTORED: Final = (503, "unstored: the message could not be stored")
 _UNREAD: Final = (503, "unread: the message could not be looked at")
+
+_TAKEN_METER, _REPEATED_METER, _REFUSED_METER, _UNSTORED_METER, _BUSY_METER = (
+    meters.RECEIVED.labels(outcome) for outcome in ("taken", "repeated", "refused", "unstored", "busy")
+)
+_VERIFY_METER, _STORE_METER = (meters.LOT_SECONDS.labels(step) for step in ("verify", "store"))
 
 _log = structlog.get_logger(__name__)
 
@@ -119,6 +126,8 @@ class Receiver:
         taken = sum(new)
         self.counts["taken"] += taken
         self.counts["repeated"] += len(new) - taken
+        _TAKEN_METER.inc(taken)
+        _REPEATED_METER.inc(len(new) - taken)
         if taken:
             self._taken()
         return new
@@ -128,6 +137,8 @@ class Receiver:
         with self._lock:
             self.counts["refused"] += 1
             self._refusals[check] += 1
+        _REFUSED_METER.inc()
+        meters.refused(check)
         _log.warning("message refused", check=check, reason=text)
 
     def store_refusals(self) -> None:
@@ -147,7 +158,7 @@ class Receiver:
         return bool(self._refusals)
 
 
-def replay(store: Store, parties: Parties, ids: Iterable[int], now: Instant) -> int:
+def replay(store: Store, parties: Parties, ids: Iterable[int], now: Instant, who: str = SYSTEM) -> int:
     """Read dead letters again, by their numbers: a key may be there by now; how many are dead no more.
 
     What they say is applied as if they had come now. Their signatures were verified when they came, and a
@@ -158,7 +169,7 @@ def replay(store: Store, parties: Parties, ids: Iterable[int], now: Instant) -> 
     for letter in inbox.letters(ids):
         again = incoming(letter.octets, duis.decode_response(letter.octets), parties, letter.received_at)
         readings[letter.id] = Reading(again.statements, again.reason)
-    return inbox.replay(readings, now)
+    return inbox.replay(readings, now, who)
 
 
 class _Waiting(NamedTuple):
@@ -197,6 +208,7 @@ class _Desk:
         """Have a message verified and stored."""
         if len(self._waiting) >= WAITING_MAX or self._octets >= WAITING_OCTETS_MAX:
             self._receiver.counts["busy"] += 1
+            _BUSY_METER.inc()
             answer(503, "busy: too many messages wait")
             return
         self._waiting.append(_Waiting(octets, answer))
@@ -254,7 +266,13 @@ class _Desk:
     def _verify(self) -> None:
         """One thread: verify each message of a lot; wait where the store is two lots behind."""
         while (lot := self._lots.get()) is not None:
-            self._verified.put(self._looked_at(lot))
+            began = perf_counter()
+            with tracing.span("verify messages", messages=len(lot)):
+                looked_at = self._looked_at(lot)
+            if lot:
+                meters.LOT.observe(len(lot))
+                _VERIFY_METER.observe(perf_counter() - began)
+            self._verified.put(looked_at)
             self._in_loop(self._handed_on)
         self._verified.put(None)
 
@@ -285,12 +303,16 @@ class _Desk:
         self._store_refusals()
 
     def _is_stored(self, messages: list[Incoming]) -> bool:
+        began = perf_counter()
         try:
-            self._receiver.store(messages)
+            with tracing.span("store messages", messages=len(messages)):
+                self._receiver.store(messages)
         except Exception as error:  # noqa: BLE001 # whatever: they are not on the disk, and the DCC must hear so
             self._receiver.counts["unstored"] += len(messages)
+            _UNSTORED_METER.inc(len(messages))
             _log.error("messages not stored", messages=len(messages), reason=_first_line(error))
             return False
+        _STORE_METER.observe(perf_counter() - began)
         return True
 
     def _store_refusals(self) -> None:

@@ -1,13 +1,15 @@
 """The level-triggered reconciler: reads what is, decides what is due, does it, and can die at any moment.
 
-Work is claimed by lease: "inbox" (what came in becomes evidence), "campaign:7" (deadlines, gates, orders) and
-"outbox" (what is ordered is sent). Any number of reconcilers may run; each does what it holds leases for, and
-every transaction under a lease checks that it still holds. A tick that finds nothing to do changes nothing,
-and what failed is tried again after a pause: nothing here remembers what must not be forgotten.
+Work is claimed by lease: "inbox" (what came in becomes evidence), "campaign:7" (deadlines, gates, orders),
+"outbox" (what is ordered is sent), "storms" (alerts are counted now and then) and "census" (so are versions).
+Any number of reconcilers may run; each does what it holds leases for, and every transaction under a lease
+checks that it still holds. A tick that finds nothing to do changes nothing, and what failed is tried again
+after a pause: nothing here remembers what must not be forgotten.
 """
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -15,9 +17,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from lamplighter.campaign.decide import decide
 from lamplighter.kit.instant import MINUTE, SECOND
+from lamplighter.service import meters, tracing
 from lamplighter.service.pause import Pause
 from lamplighter.service.sender import Sender
-from lamplighter.store import LeaseLostError
+from lamplighter.store import LeaseLostError, storms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,12 +31,15 @@ if TYPE_CHECKING:
 
 INBOX: Final = "inbox"
 OUTBOX: Final = "outbox"
+STORMS: Final = "storms"
+CENSUS: Final = "census"
 LEASE: Final = MINUTE
 """How long a reconciler that says nothing keeps its work, microseconds; all must have the same."""
 
 READY_AT_ONE_GO: Final = 10_000
 """Updates that one decision looks at; the others are looked at by the next one."""
 
+_ASKS: Final = 5  # whether anybody has looked for storms, in the time in which somebody should
 _RENEWALS: Final = 3  # a lease is renewed when a third of it has passed
 _PAUSE_MIN: Final = SECOND // 4
 _PAUSE_MAX: Final = MINUTE // 2
@@ -66,6 +72,7 @@ class Reconciler:
         self._owner = owner
         self._lease = lease
         self._held: dict[str, tuple[Fence, Instant]] = {}
+        self._asked_at: Instant | None = None
         self._pauses: dict[str, Pause] = {}
         self._sender = None if gateway is None else Sender(store, gateway, clock)
         self.failures = 0
@@ -79,7 +86,10 @@ class Reconciler:
     def tick_records(self) -> bool:
         """Turn what came in into evidence, and decide what is due in each campaign."""
         came = self._guarded(INBOX, self._apply)
-        return self._guarded("campaigns", self._campaigns) or came
+        came = self._guarded("campaigns", self._campaigns) or came
+        self._guarded(STORMS, self._storms)  # what it finds gives nobody anything to do
+        self._guarded(CENSUS, self._census)
+        return came
 
     def tick_outbox(self) -> bool:
         """Send what is ordered."""
@@ -101,7 +111,24 @@ class Reconciler:
 
     def _apply(self) -> bool:
         applied = self._store.record.apply(self._hold(INBOX), self._clock())
+        meters.APPLIED.inc(applied)
         return self._store.record.catch_up(self._hold(INBOX)) > 0 or applied > 0
+
+    # Watch
+
+    def _census(self) -> bool:
+        """Note which versions run, now and then."""
+        return self._store.fleet.sample(self._clock(), lambda: self._hold(CENSUS))
+
+    def _storms(self) -> bool:
+        """Look for alert storms, now and then; whether that is due, ask more often: others look, too."""
+        now = self._clock()
+        if self._asked_at is not None and self._asked_at <= now < self._asked_at + storms.EVERY // _ASKS:
+            return False
+        self._asked_at = now
+        if not self._store.storms.is_due(now):
+            return False
+        return self._store.storms.watch(self._hold(STORMS), now) > 0
 
     # Decide
 
@@ -123,7 +150,9 @@ class Reconciler:
         view = store.campaigns.view(campaign, now)
         ready = store.orders.ready(campaign, now, READY_AT_ONE_GO)
         decision = decide(campaign.plan, view, ready, now)
-        return bool(store.orders.commit(fence, campaign, view, decision, ready, now) or expired)
+        done = store.orders.commit(fence, campaign, view, decision, ready, now)
+        store.forecasts.watch(fence, campaign, now)
+        return bool(done or expired)
 
     # Leases and failures
 
@@ -149,9 +178,11 @@ class Reconciler:
         pause = self._pauses.get(name)
         if pause is not None and pause.left:
             return False
+        kind, began = name.partition(":")[0], perf_counter()
         try:
             did = work()
         except LeaseLostError as error:
+            meters.TICKS.labels(kind, "lost").inc()
             if self._held.pop(name, None) is not None:
                 _log.info("work dropped", work=name, reason=str(error))
             return False
@@ -160,9 +191,14 @@ class Reconciler:
         except Exception:  # noqa: BLE001 # the last line of defence: a mistake in one place stops that place alone
             _log.exception("tick failed", work=name)
         else:
+            meters.TICKS.labels(kind, "done" if did else "idle").inc()
+            if did:
+                meters.TICK_SECONDS.labels(kind).observe(perf_counter() - began)
+                tracing.past(f"tick {kind}", perf_counter() - began)
             if pause is not None:
                 pause.end()
             return did
+        meters.TICKS.labels(kind, "failed").inc()
         self.failures += 1
         if pause is None:
             pause = self._pauses[name] = Pause(self._clock, _PAUSE_MIN, _PAUSE_MAX)

@@ -21,6 +21,7 @@ from lamplighter.campaign import Cause, Fact, Order
 from lamplighter.kit import DecodeError, LamplighterError, UsageError, VerificationError
 from lamplighter.kit.instant import MINUTE, SECOND
 from lamplighter.protocol import duis
+from lamplighter.service import meters, tracing
 from lamplighter.service.gateway import NoAnswerError, is_refusal
 from lamplighter.service.pause import Pause
 from lamplighter.service.testimony import cause_of_code
@@ -90,6 +91,7 @@ class Sender:
         hold  the fence of the outbox, renewed where it is due; raises `LeaseLostError` where it has fallen
         """
         fence = hold()
+        meters.PAUSE.set(self.pause.left / SECOND)
         if self.pause.left:
             return False
         outbox = self._store.outbox
@@ -129,12 +131,18 @@ class Sender:
         group = [it for it in group if it.counter in may]
         if not group:
             return True
-        done = _Pass()
-        if group[0].kind is Order.ACTIVATE_FIRMWARE:
-            self._activate(hold, group, done)
-        else:
-            self._ask_each(hold, group, done, self._distribute_or_read)
-        self._settle(fence, done)
+        done, srv = _Pass(), group[0].kind.value
+        with tracing.span("send requests", srv=srv, requests=len(group)) as span:
+            if group[0].kind is Order.ACTIVATE_FIRMWARE:
+                self._activate(hold, group, done)
+            else:
+                self._ask_each(hold, group, done, self._distribute_or_read)
+            self._settle(fence, done)
+            tracing.note(span, answered=len(done.answers))
+        for answer in done.answers:
+            meters.SENT.labels(srv, _outcome(answer)).inc()
+        if done.unanswered:
+            meters.SENT.labels(srv, _UNANSWERED).inc()
         return not (done.unanswered or done.doubtful)
 
     def _settle(self, fence: Fence, done: _Pass) -> None:
@@ -261,6 +269,15 @@ def _groups(requests: Sequence[OpenRequest]) -> Iterator[list[OpenRequest]]:
         listed = list(run)
         for start in range(0, len(listed), size):
             yield listed[start : start + size]
+
+
+def _outcome(answer: Answer) -> str:
+    """What came of a request, in a word of ours: response codes are the DCC's, and in the log."""
+    if answer.code in {_GIVEN_UP, _NOBODY}:
+        return answer.code
+    if not is_refusal(answer.code):
+        return "accepted"
+    return "refused" if answer.cause is not Cause.NONE else "repeated"
 
 
 def _may_have_effect(request: OpenRequest) -> bool:

@@ -5,6 +5,7 @@
 - `registry`: Devices, hubs, CPL, releases; `campaigns`: plans, pools, strata, tallies.
 - `orders`: what a decision makes, all in one transaction; `outbox`: what is sent, and what was answered.
 - `inbox`: messages as they came; `record`: evidence, and the states and tallies that follow from it.
+- `webhooks`: whom we tell, and what they were told; `answers`: acts that are done once.
 """
 
 from lamplighter.store.database import Database, Fence, LeaseLostError

@@ -13,11 +13,13 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import ceil
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from sqlalchemy import Integer, bindparam, case, delete, func, insert, select, text, update
 
+from lamplighter.campaign import board as boards
 from lamplighter.campaign import plan as plans
+from lamplighter.campaign.board import Choice
 from lamplighter.campaign.decide import LOADING, Busy, Cell, Count, Place, Stratum, View
 from lamplighter.campaign.decide import judge as judge_strata
 from lamplighter.campaign.next import Order
@@ -26,12 +28,13 @@ from lamplighter.campaign.status import CHART, Act, CampaignStatus
 from lamplighter.kit import FirmwareVersion, ImageHash, Instant, UsageError
 from lamplighter.kit.instant import DAY, HOUR, MINUTE
 from lamplighter.registry import BUCKETS, CplEntry, CplStatus, Procedure, Release, Verdict, judge
-from lamplighter.store import record
+from lamplighter.store import audit, record
 from lamplighter.store import schema as s
+from lamplighter.store.people import APPROVER, holders, is_any
 from lamplighter.store.registry import cohort_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from sqlalchemy import Connection, Row
 
@@ -46,9 +49,11 @@ RECALLED: Final = "recalled"
 """The answer of a request that was taken back before it was sent."""
 POLICY: Final = "policy"
 """Who did it, where the plan did."""
+ORDER: Final = "order"
+"""What the audit calls a batch of orders."""
 
 _LOOK_EVERY: Final = MINUTE  # how often verdicts are found anew, though no new cohort has come up
-_LATE_MIN, _LATE_MAX = 100, 1_000  # Devices that a pool which is swept again is taken for
+LATE_MIN, LATE_MAX = 100, 1_000  # Devices that a pool which is swept again is taken for
 _COUNT_EXACT: Final = 10_000  # Devices of a cohort, up to which they are counted wave by wave
 _COUNT_MAX: Final = 100_000  # Devices of a cohort that came up late are counted up to here
 _BIND_MAX: Final = 500
@@ -94,6 +99,19 @@ class Approval(NamedTuple):
     """Whether it is for what the campaign is now; else the plan was changed since, and it is void."""
 
 
+class Vote(NamedTuple):
+    """What a member of a board said."""
+
+    member: str
+    """Who."""
+    choice: Choice
+    """What."""
+    at: Instant
+    """When."""
+    valid: bool
+    """Whether it counts for what the campaign is now."""
+
+
 class Event(NamedTuple):
     """Something that was done to a campaign."""
 
@@ -105,6 +123,23 @@ class Event(NamedTuple):
     """A word: "create", "approve", "start", "hold", ..."""
     detail: str
     """The rest."""
+
+
+class PlanVersion(NamedTuple):
+    """A plan that a campaign had once, or has now."""
+
+    number: int
+    """From 1; the highest is what it has now."""
+    digest: bytes
+    """What an approval of it was bound to."""
+    plan: Plan
+    """The plan."""
+    who: str
+    """Who wrote it."""
+    at: Instant
+    """When."""
+    approvers: tuple[str, ...]
+    """Whose latest approval or vote was on this very plan."""
 
 
 class Pool(NamedTuple):
@@ -167,12 +202,12 @@ class Campaigns:
             taken = connection.execute(select(s.campaign.c.id).where(s.campaign.c.name == plan.name)).first()
             if taken is not None:
                 raise UsageError(f"there is a campaign {plan.name!r} already: give this one another name")
-            values = {
+            values: dict[str, Any] = {
                 "name": plan.name,
                 "release": release,
                 "plan": plans.encode(plan),
                 "digest": _digest(connection, release, plan),
-                "salt": _salt(plan.name),
+                "salt": salt_of(plan.name),
                 "status": CampaignStatus.DRAFT.value,
                 "created_by": who,
                 "created_at": now,
@@ -180,7 +215,9 @@ class Campaigns:
             campaign = int(
                 connection.execute(insert(s.campaign).values(values).returning(s.campaign.c.id)).scalar_one()
             )
-            note(connection, campaign, now, who, "create")
+            _keep_plan(connection, campaign, values["plan"], values["digest"], who, now)
+            _check_board(plan, {who.casefold()})
+            note(connection, campaign, now, who, "create", values["digest"].hex(), plan.name)
             return campaign
 
     def revise(self, campaign: int, plan: Plan, who: str, now: Instant) -> None:
@@ -196,28 +233,27 @@ class Campaigns:
                 )
             if plan.name != row.name:
                 raise UsageError(f"the plan is of {plan.name!r}, and the campaign is {row.name!r}")
+            text_, digest = plans.encode(plan), _digest(connection, row.release, plan)
             connection.execute(
                 update(s.campaign)
                 .where(s.campaign.c.id == campaign)
-                .values(
-                    plan=plans.encode(plan), digest=_digest(connection, row.release, plan), created_by=who
-                )
+                .values(plan=text_, digest=digest, created_by=who)
             )
-            note(connection, campaign, now, who, "revise")
+            _keep_plan(connection, campaign, text_, digest, who, now)
+            _check_board(plan, _authors(connection, campaign))
+            note(connection, campaign, now, who, "revise", digest.hex(), plan.name)
 
     def approve(self, campaign: int, who: str, digest: bytes, now: Instant) -> None:
-        """Give one's word for what has this digest; raises `UsageError` for the creator, or another one."""
+        """Give one's word for what has this digest.
+
+        Raises `UsageError` for whoever wrote it or an earlier plan of it, for another digest, where there are
+        accounts and this is no approver's, and where a board decides.
+        """
         with self._database.writing() as connection:
             row = _row(connection, campaign, lock=True)
-            if row.status != CampaignStatus.DRAFT.value:
-                raise UsageError(f"campaign {row.name!r} is {row.status}: only a draft can be approved")
-            if who.casefold() == row.created_by.casefold():
-                raise UsageError(f"{who} wrote campaign {row.name!r}: somebody else must approve it")
-            if digest != row.digest:
-                raise UsageError(
-                    f"campaign {row.name!r} has the digest {row.digest.hex()}, not {digest.hex()}: "
-                    "it was changed, read it again"
-                )
+            if _decoded(row.plan).board is not None:
+                raise UsageError(f"campaign {row.name!r} is decided by its board: vote instead")
+            _check_word(connection, row, who, digest)
             new = self._database.insert(s.approval).values(
                 campaign=campaign, approver=who, digest=digest, at=now
             )
@@ -229,10 +265,67 @@ class Campaigns:
             )
             note(connection, campaign, now, who, "approve", digest.hex())
 
+    def vote(self, campaign: int, who: str, choice: Choice, digest: bytes, now: Instant) -> None:
+        """Vote as a member of its board on what has this digest; a later vote takes the place of an earlier.
+
+        Raises `UsageError` as `approve` does, and for whoever is no member.
+        """
+        with self._database.writing() as connection:
+            row = _row(connection, campaign, lock=True)
+            board = _decoded(row.plan).board
+            seat = None if board is None else board.seat_of(who)
+            if board is None:
+                raise UsageError(f"campaign {row.name!r} has no board: approve it instead")
+            if seat is None:
+                raise UsageError(f"{who} has no vote in campaign {row.name!r}")
+            category, member = seat
+            _check_word(connection, row, who, digest)
+            new = self._database.insert(s.vote).values(
+                campaign=campaign, member=member, choice=choice.value, digest=digest, at=now
+            )
+            connection.execute(
+                new.on_conflict_do_update(
+                    index_elements=["campaign", "member"],
+                    set_={key: new.excluded[key] for key in ("choice", "digest", "at")},
+                )
+            )
+            note(connection, campaign, now, who, "vote", f"{choice.value} {digest.hex()}", category)
+
+    def votes(self, campaign: int) -> list[Vote]:
+        """How its board voted, the earliest first, and whether that still holds."""
+        with self._database.reading() as connection:
+            return _votes(connection, _row(connection, campaign))
+
+    def digest_of(self, release: int, plan: Plan) -> bytes:
+        """What an approval of this plan would bind to."""
+        with self._database.reading() as connection:
+            return _digest(connection, release, plan)
+
     def approvals(self, campaign: int) -> list[Approval]:
         """Who has approved it, the earliest first, and whether that still holds."""
         with self._database.reading() as connection:
             return _approvals(connection, _row(connection, campaign))
+
+    def plans(self, campaign: int) -> list[PlanVersion]:
+        """Every plan that it ever had, the first first."""
+        query = select(s.plan_version).where(s.plan_version.c.campaign == campaign)
+        words = (
+            select(s.approval.c.approver, s.approval.c.digest).where(s.approval.c.campaign == campaign),
+            select(s.vote.c.member, s.vote.c.digest).where(s.vote.c.campaign == campaign),
+        )
+        with self._database.reading() as connection:
+            given = [(name, digest) for word in words for name, digest in connection.execute(word)]
+            return [
+                PlanVersion(
+                    row.number,
+                    row.digest,
+                    _decoded(row.plan),
+                    row.who,
+                    Instant(row.at),
+                    tuple(sorted({name for name, digest in given if digest == row.digest})),
+                )
+                for row in connection.execute(query.order_by(s.plan_version.c.number))
+            ]
 
     # --- looking
 
@@ -252,8 +345,12 @@ class Campaigns:
             return [number for (number,) in connection.execute(query.order_by(s.campaign.c.id))]
 
     def events(self, campaign: int) -> list[Event]:
-        """What was done to it, the earliest first."""
-        query = select(s.event).where(s.event.c.campaign == campaign).order_by(s.event.c.id)
+        """What was done to it, the earliest first; not what it ordered, of which there is much more."""
+        query = (
+            select(s.audit)
+            .where(s.audit.c.campaign == campaign, s.audit.c.what != ORDER)
+            .order_by(s.audit.c.id)
+        )
         with self._database.reading() as connection:
             return [
                 Event(Instant(row.at), row.who, row.what, row.detail) for row in connection.execute(query)
@@ -336,7 +433,7 @@ class Campaigns:
                 if verdict is Verdict.ELIGIBLE:
                     strata[campaign.plan.stratum_of(self._cohorts[cohort])].append(cohort)
             bounds = {
-                name: _bounds(
+                name: wave_bounds(
                     campaign.plan,
                     sum(counts.get(cohort, 0) for cohort in cohorts),
                     _Nearest(connection, cohorts, campaign.salt),
@@ -347,12 +444,7 @@ class Campaigns:
             row = _row(connection, key, lock=True)
             if row.digest != campaign.digest:
                 raise UsageError(f"campaign {row.name!r} was changed at this moment: read it again")
-            valid = [it.approver for it in _approvals(connection, row) if it.valid]
-            if len(valid) < campaign.plan.approvals:
-                raise UsageError(
-                    f"campaign {row.name!r} needs {campaign.plan.approvals} approvals of what it is now, "
-                    f"and has {len(valid)}{': ' + ', '.join(valid) if valid else ''}"
-                )
+            _check_approved(connection, row, campaign.plan)
             new = change(connection, key, CampaignStatus(row.status), Act.START, who, now, detail)
             ids = {name: _stratum(connection, key, name, now) for name in sorted(strata)}
             rows = []
@@ -435,7 +527,7 @@ class Campaigns:
         else:
             stratum = _stratum(connection, campaign.id, name, now)
         if bounds is None:
-            bounds = _bounds(campaign.plan, devices, _Nearest(connection, [cohort], campaign.salt))
+            bounds = wave_bounds(campaign.plan, devices, _Nearest(connection, [cohort], campaign.salt))
         if not devices and not had:
             swept_at = now
         rows = _pool_rows(
@@ -517,7 +609,7 @@ class Campaigns:
             elif pool.place.wave <= waves[pool.place.stratum]:
                 passed += pool.passed
                 if pool.due(now, campaign.plan.sweep_every):
-                    late[pool.place] += min(max(pool.waiting, pool.passed, _LATE_MIN), _LATE_MAX)
+                    late[pool.place] += min(max(pool.waiting, pool.passed, LATE_MIN), LATE_MAX)
         return View(
             status=CampaignStatus(row.status),
             procedure=Procedure(row.procedure),
@@ -546,9 +638,29 @@ class Campaigns:
 # --- shared with `orders`
 
 
-def note(connection: Connection, campaign: int, at: Instant, who: str, what: str, detail: str = "") -> None:
+def note(
+    connection: Connection,
+    campaign: int,
+    at: Instant,
+    who: str,
+    what: str,
+    detail: str = "",
+    subject: str = "",
+) -> None:
     """Append to what was done to a campaign."""
-    connection.execute(insert(s.event).values(campaign=campaign, at=at, who=who, what=what, detail=detail))
+    audit.note(connection, at, who, what, campaign=campaign, subject=subject, detail=detail)
+
+
+def _keep_plan(
+    connection: Connection, campaign: int, plan: str, digest: bytes, who: str, now: Instant
+) -> None:
+    """Append to the plans that a campaign had. The caller holds the campaign's row, or has just made it."""
+    last = select(func.coalesce(func.max(s.plan_version.c.number), 0)).where(
+        s.plan_version.c.campaign == campaign
+    )
+    number = connection.execute(last).scalar_one() + 1
+    values = {"campaign": campaign, "number": number, "digest": digest, "plan": plan, "who": who, "at": now}
+    connection.execute(insert(s.plan_version).values(values))
 
 
 def change(
@@ -715,14 +827,100 @@ def _approvals(connection: Connection, campaign: Row[Any]) -> list[Approval]:
         .where(s.approval.c.campaign == campaign.id)
         .order_by(s.approval.c.at, s.approval.c.approver)
     )
+    is_good = _is_good(connection, campaign)
     return [
-        Approval(
-            row.approver,
+        Approval(row.approver, Instant(row.at), is_good(row.approver, row.digest))
+        for row in connection.execute(query)
+    ]
+
+
+def _votes(connection: Connection, campaign: Row[Any]) -> list[Vote]:
+    query = select(s.vote).where(s.vote.c.campaign == campaign.id).order_by(s.vote.c.at, s.vote.c.member)
+    is_good = _is_good(connection, campaign)
+    board = _decoded(campaign.plan).board
+    return [
+        Vote(
+            row.member,
+            Choice(row.choice),
             Instant(row.at),
-            row.digest == campaign.digest and row.approver.casefold() != campaign.created_by.casefold(),
+            board is not None and board.seat_of(row.member) is not None and is_good(row.member, row.digest),
         )
         for row in connection.execute(query)
     ]
+
+
+def _authors(connection: Connection, campaign: int) -> set[str]:
+    """Everybody who wrote a plan of it, as names are compared: none of them gives their word for it."""
+    query = select(s.plan_version.c.who).where(s.plan_version.c.campaign == campaign).distinct()
+    return {name.casefold() for name in connection.execute(query).scalars()}
+
+
+def _givers(connection: Connection) -> dict[str, str] | None:
+    """Whose word counts, where there are accounts; None: there are none, and everybody's does."""
+    return holders(connection, APPROVER) if is_any(connection) else None
+
+
+def _is_good(connection: Connection, campaign: Row[Any]) -> Callable[[str, bytes], bool]:
+    """Whether somebody's word for a digest holds for the campaign as it is."""
+    authors = _authors(connection, campaign.id) | {campaign.created_by.casefold()}
+    givers = _givers(connection)
+
+    def is_good(who: str, digest: bytes) -> bool:
+        key = who.casefold()
+        return digest == campaign.digest and key not in authors and (givers is None or key in givers)
+
+    return is_good
+
+
+def _check_word(connection: Connection, row: Row[Any], who: str, digest: bytes) -> None:
+    """Raise `UsageError` where somebody cannot give their word for what has this digest."""
+    if row.status != CampaignStatus.DRAFT.value:
+        raise UsageError(f"campaign {row.name!r} is {row.status}: only a draft can be approved")
+    if who.casefold() in _authors(connection, row.id) | {row.created_by.casefold()}:
+        raise UsageError(f"{who} wrote campaign {row.name!r}: somebody else must approve it")
+    givers = _givers(connection)
+    if givers is not None and who.casefold() not in givers:
+        raise UsageError(f"{who} is no approver, by the accounts that there are")
+    if digest != row.digest:
+        raise UsageError(
+            f"campaign {row.name!r} has the digest {row.digest.hex()}, not {digest.hex()}: "
+            "it was changed, read it again"
+        )
+
+
+def _check_approved(connection: Connection, row: Row[Any], plan: Plan) -> None:
+    """Raise `UsageError` where those have not given their word whom the plan asks for.
+
+    Where there are accounts, somebody has to in any case: a plan that asks for nobody does not start there.
+    """
+    if plan.board is not None:
+        votes = {it.member: it.choice for it in _votes(connection, row) if it.valid}
+        ballot = boards.count(plan.board, votes)
+        if not ballot.approved:
+            said = (
+                f"{ballot.cast} of {ballot.needed} votes are cast, and the outcome is {ballot.outcome.value}"
+            )
+            raise UsageError(f"campaign {row.name!r} needs its board's approval of what it is now: {said}")
+        return
+    needed = max(plan.approvals, 1) if is_any(connection) else plan.approvals
+    valid = [it.approver for it in _approvals(connection, row) if it.valid]
+    if len(valid) < needed:
+        raise UsageError(
+            f"campaign {row.name!r} needs {needed} approval{'s' if needed > 1 else ''} of what it is now, "
+            f"and has {len(valid)}{': ' + ', '.join(valid) if valid else ''}"
+        )
+
+
+def _check_board(plan: Plan, authors: Collection[str]) -> None:
+    """Raise `UsageError` where those who wrote the plan keep its board from ever being quorate."""
+    if plan.board is None:
+        return
+    voters = [name for name in plan.board.members if name.casefold() not in authors]
+    if len(voters) < plan.board.needed:
+        raise UsageError(
+            f"plan: {plan.board.needed} members must vote, and {len(voters)} can: "
+            "whoever writes the plan has no vote on it"
+        )
 
 
 def _digest(connection: Connection, release: int, plan: Plan) -> bytes:
@@ -733,7 +931,7 @@ def _digest(connection: Connection, release: int, plan: Plan) -> bytes:
     return hashlib.sha256(image + plan.digest).digest()
 
 
-def _salt(name: str) -> int:
+def salt_of(name: str) -> int:
     """How far to turn the circle: the same Devices must not be the canaries of every campaign."""
     return int.from_bytes(hashlib.sha256(b"salt of " + name.encode()).digest()[:8], "big") % BUCKETS
 
@@ -822,6 +1020,14 @@ def _count_devices(connection: Connection) -> dict[int, int]:
     return dict(connection.execute(query).all())
 
 
+class Nearest(Protocol):
+    """The Devices of a stratum that come first on the turned circle."""
+
+    def bound(self, devices: int) -> int:
+        """The rotated bucket below which so many Devices stand, 1..`EXACT_MAX`, or a few more."""
+        ...
+
+
 class _Nearest:
     """The Devices of a stratum that come first on the turned circle."""
 
@@ -855,7 +1061,7 @@ class _Nearest:
         return self._buckets[devices - 1] + 1
 
 
-def _bounds(plan: Plan, devices: int, nearest: _Nearest) -> list[int]:
+def wave_bounds(plan: Plan, devices: int, nearest: Nearest) -> list[int]:
     """Where each wave ends on the turned circle, for a stratum of so many Devices."""
     bounds: list[int] = []
     for wave in plan.waves[:-1]:

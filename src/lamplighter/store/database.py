@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,8 +13,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DatabaseError
 
 from lamplighter.kit import LamplighterError, UsageError
+from lamplighter.store import audit
 from lamplighter.store import schema as s
 from lamplighter.store.migration import upgrade
+from lamplighter.store.packed import adapt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -54,6 +57,7 @@ class Database:
         if engine.dialect.name != "sqlite":  # there a transaction sees one moment in any case
             options["isolation_level"] = "REPEATABLE READ"
         self._readers = engine.execution_options(**options)
+        self._joined: ContextVar[Connection | None] = ContextVar("joined", default=None)
 
     @classmethod
     def open(cls, url: str) -> Database:
@@ -91,8 +95,18 @@ class Database:
 
     @contextmanager
     def writing(self, fence: Fence | None = None) -> Iterator[Connection]:
-        """A transaction that may write; under a fence it raises `LeaseLostError` where that has fallen."""
-        with self.engine.begin() as connection:
+        """A transaction that may write; under a fence it raises `LeaseLostError` where that has fallen.
+
+        What is noted in it (`audit.note`) stands in the audit once it commits.
+        """
+        if (joined := self._joined.get()) is not None:
+            # What fails here is undone here, whoever catches it.
+            with joined.begin_nested(), audit.nested(joined):
+                if fence is not None:
+                    _check(joined, fence)
+                yield joined
+            return
+        with self.engine.begin() as connection, audit.chaining(connection):
             if fence is not None:
                 _check(connection, fence)
             yield connection
@@ -100,8 +114,24 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that only reads, all at one moment."""
+        if (joined := self._joined.get()) is not None:
+            yield joined  # sees what was written together with it
+            return
         with self._readers.begin() as connection:
             yield connection
+
+    @contextmanager
+    def together(self) -> Iterator[Connection]:
+        """One transaction around several: each `writing` and `reading` within is part of it.
+
+        For one thread. All that is written within is kept, or none of it.
+        """
+        with self.writing() as connection:
+            token = self._joined.set(connection)
+            try:
+                yield connection
+            finally:
+                self._joined.reset(token)
 
     def insert(self, table: Any) -> Any:
         """An INSERT that can say what to do about a row which is there already."""
@@ -143,6 +173,7 @@ def _prepare_postgresql(engine: Engine) -> None:
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:
+        adapt(connection)
         connection.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE_SECONDS}s'")
         connection.commit()
 

@@ -53,7 +53,8 @@ class Forecasts:
                 who,
                 "forecast",
                 f"of {forecast.members} rehearsals: ends {span(ends.middle)} after the start "
-                f"({span(ends.low)} to {span(ends.high)}), {forecast.failures.middle} Devices not brought to the release",
+                f"({span(ends.low)} to {span(ends.high)}), "
+                f"{forecast.failures.middle} Devices not brought to the release",
             )
         self._looked_at.pop(campaign, None)
         return int(number)

@@ -7,10 +7,13 @@ a campaign that stands elsewhere by now gets nothing, an update that has moved o
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
+import numpy as np
 from sqlalchemy import BigInteger, Column, Integer, MetaData, Table, func, insert, select, text, update
 
 from lamplighter.campaign import windows
@@ -27,6 +30,7 @@ from lamplighter.store import schema as s
 from lamplighter.store.campaigns import (
     ELSEWHERE,
     LAST_DAY,
+    ORDER,
     POLICY,
     UPDATES,
     change,
@@ -58,9 +62,9 @@ _LOCK: Final = 0x4C61_6D70_436F_756E  # PostgreSQL's advisory lock of whoever gi
 _EXAMINED_MAX: Final = 100_000  # Devices that one commit looks at, at most: what a tick costs is bounded
 _EXAMINED_MIN: Final = 2_000  # looked at in one statement, at least
 _SLACK: Final = 50  # more than stand in one bucket: there are ten or so where ten million are alike
-_HOME_BUSY: Final = HOUR  # until a later order for a home that is busy is looked at again
+HOME_BUSY: Final = HOUR  # until a later order for a home that is busy is looked at again
 _UNSENT: Final = 10 * MINUTE  # until a batch whose requests are not all answered is looked at again
-_STRAGGLERS: Final = HOUR  # until a batch is looked at again, all of whose deadlines have passed
+STRAGGLERS: Final = HOUR  # until a batch is looked at again, all of whose deadlines have passed
 
 
 def next_counter(database: Database, connection: Connection, now: Instant) -> int:
@@ -73,6 +77,12 @@ def next_counter(database: Database, connection: Connection, now: Instant) -> in
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
     last = connection.execute(select(func.max(s.request.c.counter))).scalar_one() or 0
     return int(max(last + 1, now // MILLISECOND))
+
+
+def digest_of_devices(devices: Sequence[int]) -> bytes:
+    """SHA-256 of the EUI-64s of Devices, in their order, eight octets each; as the database has them."""
+    euis = np.array(devices, np.int64).view(np.uint64) ^ np.uint64(1 << 63)
+    return hashlib.sha256(euis.astype(">u8").tobytes()).digest()
 
 
 class _Candidate(NamedTuple):
@@ -249,7 +259,7 @@ class Orders:
                 free = []
                 for waiting in some:
                     if waiting.home_is_busy or waiting.hub in work.hubs:
-                        defer[waiting.id] = Instant(work.now + _HOME_BUSY)
+                        defer[waiting.id] = Instant(work.now + HOME_BUSY)
                     else:
                         work.hubs.add(waiting.hub)
                         free.append(waiting)
@@ -270,12 +280,12 @@ class Orders:
         counter = next_counter(self._database, work.connection, work.now)
         batches: list[tuple[int, int]] = []
         for again, some in orders:
-            batch = self._batch(work, again.kind, again.step, len(some))
+            batch = self._batch(work, again.kind, again.step, [it.device for it in some], counter)
             if again.kind.value in UPDATES:
                 self._requests(work, [(counter, batch, None, None)])
                 counter += 1
             else:
-                when = _executions(again.kind, work.plan, work.now)
+                when = executions(again.kind, work.plan, work.now)
                 self._requests(
                     work,
                     [(counter + nth, batch, it.device, when(nth)) for nth, it in enumerate(some)],
@@ -316,7 +326,7 @@ class Orders:
                 work.done += self._keep(work, walk)
         counter = next_counter(self._database, work.connection, work.now) if rows else 0
         for part in _parts(rows, work.plan.batch_max):
-            batch = self._batch(work, kind, FIRST_STEP, len(part))
+            batch = self._batch(work, kind, FIRST_STEP, [device for device, *_ in part], counter)
             self._requests(work, [(counter, batch, None, None)])
             counter += 1
             self._database.load(
@@ -428,20 +438,31 @@ class Orders:
 
     # --- both
 
-    def _batch(self, work: _Work, kind: Order, step: int, devices: int) -> int:
+    def _batch(self, work: _Work, kind: Order, step: int, devices: Sequence[int], counter: int) -> int:
+        """A batch of orders for these Devices, whose first request bears this counter; noted as one entry."""
         name = DEADLINES_OF[kind][0]
         values = {
             "campaign": work.campaign.id,
             "kind": kind.value,
             "step": step,
-            "devices": devices,
+            "devices": len(devices),
             "created_at": work.now,
             "deadline": 0,
             "due_at": work.now + work.plan.deadlines.of(name),
         }
-        return int(
+        batch = int(
             work.connection.execute(insert(s.batch).values(values).returning(s.batch.c.id)).scalar_one()
         )
+        said = {
+            "srv": kind.value,
+            "step": step,
+            "devices": len(devices),
+            "first_counter": counter,
+            "sha256": digest_of_devices(devices).hex(),
+        }
+        detail = json.dumps(said, separators=(",", ":"))
+        note(work.connection, work.campaign.id, work.now, POLICY, ORDER, detail, f"batch {batch}")
+        return batch
 
     def _requests(self, work: _Work, rows: Iterable[tuple[int, int, int | None, int | None]]) -> None:
         """(counter, batch, device, execution_at)."""
@@ -477,7 +498,7 @@ class Orders:
         came later: what was not sent can have no answer, and nobody of such a batch is silent.
         """
         longest = max(campaign.plan.deadlines.of(name) for name in DEADLINES)
-        at = {"campaign": campaign.id, "now": now, "latest": now + longest + max(_UNSENT, _STRAGGLERS)}
+        at = {"campaign": campaign.id, "now": now, "latest": now + longest + max(_UNSENT, STRAGGLERS)}
         with self._database.reading() as connection:
             if all(connection.execute(query, at).first() is None for query in (_DUE, _OF_AHEAD)):
                 return 0
@@ -528,7 +549,7 @@ class Orders:
             return {"deadline": following, "due_at": begun + plan.deadlines.of(names[following])}
         # A late word may bring a silent Device back into the air: it must come down again.
         waits = connection.execute(_UNFINISHED, {"batch": batch.id}).first() is not None
-        return {"deadline": len(names), "due_at": now + _STRAGGLERS if waits else None}
+        return {"deadline": len(names), "due_at": now + STRAGGLERS if waits else None}
 
 
 @dataclass(slots=True)
@@ -593,7 +614,7 @@ def _size(kind: Order, plan: Plan) -> int:
     return plan.batch_max if kind.value in UPDATES else READS_MAX
 
 
-def _executions(kind: Order, plan: Plan, now: Instant) -> Callable[[int], int | None]:
+def executions(kind: Order, plan: Plan, now: Instant) -> Callable[[int], int | None]:
     """When the nth Device of a batch is to activate: spread over the quiet hour, to the second."""
     if kind is not Order.ACTIVATE_FIRMWARE or plan.activate_at is None:
         return lambda _: None

@@ -15,7 +15,7 @@ from sqlalchemy import bindparam, func, insert, literal, or_, select, update
 from lamplighter.campaign import Cause, Fact, Order
 from lamplighter.campaign.status import CampaignStatus
 from lamplighter.kit import Instant
-from lamplighter.store import record
+from lamplighter.store import audit, record
 from lamplighter.store import schema as s
 from lamplighter.store.orders import next_counter
 
@@ -95,7 +95,7 @@ class Outbox:
 
     def open_requests(self, limit: int = 1_000) -> list[OpenRequest]:
         """What is ordered and not answered, the lowest counter first, wanted or not; at most `limit`."""
-        wanted = _is_wanted().label("wanted")
+        wanted = is_wanted().label("wanted")
         query = (
             select(s.request, s.batch.c.kind, s.batch.c.campaign, s.campaign.c.release, wanted)
             .join(s.batch, s.batch.c.id == s.request.c.batch)
@@ -240,6 +240,8 @@ class Outbox:
                     for number, row in enumerate(rows)
                 ],
             )  # fmt: skip
+            said = f"{len(rows)} under fresh counters from {first}, the first in place of {rows[0].counter}"
+            audit.note(connection, now, audit.SYSTEM, "renew", subject="requests", detail=said)
 
     def counts(self) -> tuple[int, int]:
         """How many requests wait to be sent, and how many of those were attempted."""
@@ -251,7 +253,7 @@ class Outbox:
         return waiting, attempted
 
 
-def _is_wanted() -> ColumnElement[bool]:
+def is_wanted() -> ColumnElement[bool]:
     """Whether a request, joined with its batch, campaign and release, may be sent for the first time."""
     kind, status = s.batch.c.kind, s.campaign.c.status
     good = s.release.c.withdrawn_at.is_(None)
@@ -269,7 +271,7 @@ def _wanted_batches() -> Any:
         select(s.batch.c.id)
         .join(s.campaign, s.campaign.c.id == s.batch.c.campaign)
         .join(s.release, s.release.c.id == s.campaign.c.release)
-        .where(_is_wanted())
+        .where(is_wanted())
     )
 
 

@@ -397,6 +397,8 @@ class TimelineEntry:
     """Name of the campaign."""
     octets: bytes | None
     """The message; None: it was our own doing."""
+    source: int | None = None
+    """The message's number in the inbox."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -497,7 +499,7 @@ class Record:
             last = connection.execute(select(func.max(s.evidence.c.id))).scalar()
             epochs = range((last or 0) // EPOCH + 1)
             entries = [
-                TimelineEntry(_evidence(row), row.step, row.name, row.octets)
+                TimelineEntry(_evidence(row), row.step, row.name, row.octets, row.source)
                 for row in connection.execute(query, {"epochs": list(epochs)})
             ]
         told: set[TimelineEntry] = set()

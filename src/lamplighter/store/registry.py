@@ -34,6 +34,7 @@ from lamplighter.registry import (
     judge,
 )
 from lamplighter.registry.arrays import Devices, HubKind, Hubs, buckets
+from lamplighter.store import audit
 from lamplighter.store import schema as s
 
 if TYPE_CHECKING:
@@ -125,6 +126,17 @@ class Registry:
             yield connection
 
     @contextmanager
+    def _noting(self) -> Iterator[Connection]:
+        """A transaction to note something in."""
+        with self._database.writing() as connection:
+            yield connection
+
+    def note(self, now: Instant, who: str, what: str, subject: str, detail: str = "") -> None:
+        """Say in the audit what is taken in, or was; of a first load it stands there once that is whole."""
+        with self._noting() as connection:
+            audit.note(connection, now, who, what, subject=subject, detail=detail)
+
+    @contextmanager
     def loading(self) -> Iterator[Registry]:
         """A registry to put very many rows into; where no Device is known yet, in one transaction.
 
@@ -138,6 +150,7 @@ class Registry:
             if self._database.is_sqlite:
                 stack.enter_context(_sorting_in_files(connection))
             stack.enter_context(connection.begin())
+            stack.enter_context(audit.chaining(connection))
             _alone(self._database, connection)
             if _is_any(connection, s.device):
                 stack.close()
@@ -367,8 +380,12 @@ class Registry:
 
     # --- releases
 
-    def add_release(self, name: str, release: Release) -> int:
+    def add_release(
+        self, name: str, release: Release, who: str = audit.SYSTEM, now: Instant | None = None
+    ) -> int:
         """Register a release; the same one under the same name again changes nothing. Returns its id.
+
+        now  None: this machine's time
 
         Raises `UsageError` where the name or the image is taken.
         """
@@ -386,6 +403,14 @@ class Registry:
             put = self._database.insert(s.release).values(**values, image=release.image)
             added = connection.execute(put.on_conflict_do_nothing().returning(s.release.c.id)).scalar()
             if added is not None:
+                audit.note(
+                    connection,
+                    audit.clock() if now is None else now,
+                    who,
+                    "add release",
+                    subject=name,
+                    detail=f"version {release.version}, hash {release.hash}",
+                )
                 return int(added)
             same = [
                 s.release.c[key] == values[key] for key in ("procedure", "manufacturer", "version", "hash")
@@ -410,21 +435,30 @@ class Registry:
         with self._database.reading() as connection:
             return _registered(connection, key)
 
+    def listed(self, key: int | str) -> Registered:
+        """The same without the octets of its image, which may be a megabyte."""
+        with self._database.reading() as connection:
+            return _registered(connection, key, octets=False)
+
     def releases(self) -> list[Registered]:
         """All releases, the oldest first, without their octets."""
         with self._database.reading() as connection:
             rows = connection.execute(select(*_RELEASE, _OCTETS).order_by(s.release.c.id)).all()
         return [_release_of(row, b"") for row in rows]
 
-    def withdraw_release(self, key: int | str, now: Instant) -> Registered:
+    def withdraw_release(
+        self, key: int | str, now: Instant, who: str = audit.SYSTEM, reason: str = ""
+    ) -> Registered:
         """Let nothing more be ordered of a release; of one that is withdrawn already, the time stays."""
         with self._database.writing() as connection:
             found = _registered(connection, key)
-            connection.execute(
+            withdrawn = connection.execute(
                 update(s.release)
                 .where(s.release.c.id == found.id, s.release.c.withdrawn_at.is_(None))
                 .values(withdrawn_at=now)
             )
+            if withdrawn.rowcount:
+                audit.note(connection, now, who, "withdraw release", subject=found.name, detail=reason)
             return _registered(connection, found.id)
 
     # --- verdicts
@@ -497,6 +531,10 @@ class _Loading(Registry):
 
     @contextmanager
     def _moving(self) -> Iterator[Connection]:
+        yield self._connection
+
+    @contextmanager
+    def _noting(self) -> Iterator[Connection]:
         yield self._connection
 
     def put_arrays(
@@ -849,14 +887,15 @@ _RELEASE: Final = tuple(column for column in s.release.c if column.name != "imag
 _OCTETS: Final = func.length(s.release.c.image).label("octets")
 
 
-def _registered(connection: Connection, key: int | str) -> Registered:
+def _registered(connection: Connection, key: int | str, *, octets: bool = True) -> Registered:
     column = s.release.c.id if isinstance(key, int) else s.release.c.name
-    row = connection.execute(select(s.release, _OCTETS).where(column == key)).first()
+    wanted = [s.release] if octets else _RELEASE
+    row = connection.execute(select(*wanted, _OCTETS).where(column == key)).first()
     if row is None:
         names = connection.execute(select(s.release.c.name).order_by(s.release.c.name)).scalars().all()
         known = f"known are {', '.join(map(repr, names))}" if names else "none is registered"
         raise UsageError(f"there is no release {key!r}; {known}")
-    return _release_of(row, row.image)
+    return _release_of(row, row.image if octets else b"")
 
 
 def _release_of(row: Any, image: bytes) -> Registered:

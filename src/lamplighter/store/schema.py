@@ -24,6 +24,7 @@ from sqlalchemy.event import listen
 from sqlalchemy.types import TypeDecorator
 
 from lamplighter.campaign import Cause, Fact, Order
+from lamplighter.campaign.board import Choice
 from lamplighter.campaign.status import CampaignStatus
 from lamplighter.kit import Eui64, FirmwareVersion
 from lamplighter.registry import CplStatus, DeviceStatus, DeviceType, Part, Procedure, Verdict
@@ -215,17 +216,28 @@ approval: Final = Table(
     comment="Who has approved what: void where the digest is no longer the campaign's.",
 )
 
-event: Final = Table(
-    "event",
+plan_version: Final = Table(
+    "plan_version",
     metadata,
-    Column("id", _Id, primary_key=True),
-    Column("campaign", Integer, ForeignKey("campaign.id"), nullable=False),
-    Column("at", BigInteger, nullable=False),
+    Column("campaign", Integer, ForeignKey("campaign.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("plan", String, nullable=False),
     Column("who", String(64), nullable=False),
-    Column("what", String(32), nullable=False),
-    Column("detail", String, nullable=False),
-    Index(None, "campaign"),
-    comment="What was done to a campaign, by whom: appended, never changed.",
+    Column("at", BigInteger, nullable=False),
+    comment="Every plan that a draft ever had, and who wrote it: none of them approves it.",
+)
+
+vote: Final = Table(
+    "vote",
+    metadata,
+    Column("campaign", Integer, ForeignKey("campaign.id"), primary_key=True),
+    Column("member", String(64), primary_key=True),
+    Column("choice", String(8), nullable=False),
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    _one_of("choice", Choice),
+    comment="How each member of a board voted, and on what: void where the digest is the campaign's no more.",
 )
 
 stratum: Final = Table(
@@ -493,3 +505,355 @@ evidence: Final = Table(
     CheckConstraint(f"cause BETWEEN 0 AND {max(Cause)}", name="cause_is_known"),
     comment="What is known of each update, step by step, and from which message: appended, never changed.",
 )
+
+# --- the fleet, over time
+
+census: Final = Table(
+    "census",
+    metadata,
+    Column("at", BigInteger, primary_key=True, autoincrement=False),
+    Column("type", String(8), primary_key=True),
+    Column("manufacturer", Integer, primary_key=True, autoincrement=False),
+    Column("model", Integer, primary_key=True, autoincrement=False),
+    Column("firmware", VersionColumn, primary_key=True),
+    Column("devices", BigInteger, nullable=False),
+    CheckConstraint("devices >= 0", name="devices_is_a_count"),
+    comment="How many Devices ran which version, now and then: a row where the number has changed.",
+)
+
+advisory: Final = Table(
+    "advisory",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("manufacturer", Integer, nullable=False),
+    # NULL: all models.
+    Column("model", Integer),
+    Column("lowest", VersionColumn, nullable=False),
+    Column("highest", VersionColumn, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("who", String(64), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("closed_at", BigInteger),
+    CheckConstraint("lowest <= highest", name="range_is_one"),
+    comment="Versions that somebody has declared vulnerable, until somebody closes it.",
+)
+
+# --- who is told
+
+webhook: Final = Table(
+    "webhook",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("url", String(2048), nullable=False),
+    # `store.webhooks.Kind`s, joined by spaces.
+    Column("kinds", String(64), nullable=False),
+    # Of one campaign alone; NULL: of all.
+    Column("campaign", Integer, ForeignKey("campaign.id")),
+    # Whether an administrator says that the receiver is in our own network.
+    Column("inside", Boolean(create_constraint=True, name="inside_is_boolean"), nullable=False),
+    # What deliveries are signed with. As it is: both sides must have it. Empty where it was removed.
+    Column("secret", String(64), nullable=False),
+    Column("created_by", String(64), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("removed_at", BigInteger),
+    # What deliveries were made of: entries of the audit, and evidence, up to these ids.
+    Column("audit_seen", BigInteger, nullable=False),
+    Column("evidence_seen", BigInteger, nullable=False),
+    # How often in a row it has failed, and not before when it is tried again.
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("due_at", BigInteger),
+    CheckConstraint("(removed_at IS NULL) = (secret <> '')", name="removed_has_no_secret"),
+    comment="Whom we tell of what happens.",
+)
+
+delivery: Final = Table(
+    "delivery",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("webhook", Integer, ForeignKey("webhook.id"), nullable=False),
+    # What the receiver knows it by, however often it comes.
+    Column("event", String(64), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("body", String, nullable=False),
+    # When it happened, or was asked for again: how long it is tried counts from it.
+    Column("since", BigInteger, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("tried_at", BigInteger),
+    # Why the latest attempt failed; of one that was never tried, why not.
+    Column("reason", String),
+    UniqueConstraint("webhook", "event"),
+    CheckConstraint("status = 'pending' OR status = 'delivered' OR status = 'dead'", name="status_is_known"),
+    CheckConstraint("status <> 'dead' OR reason IS NOT NULL", name="dead_has_a_reason"),
+    # (webhook, id) where it is pending: see below.
+    comment="What a webhook is told; one after the other, in the order of their ids.",
+)
+Index(
+    "ix_delivery_pending",
+    delivery.c.webhook,
+    delivery.c.id,
+    postgresql_where=delivery.c.status == "pending",
+    sqlite_where=delivery.c.status == "pending",
+)
+
+answer: Final = Table(
+    "answer",
+    metadata,
+    Column("account", String(64), primary_key=True),
+    # The Idempotency-Key that its sender chose.
+    Column("key", String(128), primary_key=True),
+    # SHA-256 of all of the request that counts: another one under the same key is a mistake.
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("status", SmallInteger, nullable=False),
+    Column("body", String, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Index(None, "at"),
+    comment="What the API answered to acts that may be asked for twice; written in the act's transaction.",
+)
+
+# --- who did what, and who may
+
+audit: Final = Table(
+    "audit",
+    metadata,
+    # Counted up from 1 without gaps, under the lock of `audit_head`: see `audit.chain`.
+    Column("id", _Id, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    Column("who", String(64), nullable=False),
+    Column("what", String(32), nullable=False),
+    # No foreign key: PostgreSQL would lock, and so write to, the campaign's row for each entry.
+    Column("campaign", Integer),
+    Column("subject", String, nullable=False),
+    Column("detail", String, nullable=False),
+    # SHA-256 of the digest before and of all other columns: `kit.chain.seal`.
+    Column("digest", LargeBinary(32), nullable=False),
+    Index(None, "campaign", "id"),
+    Index(None, "who", "id"),
+    comment="All that was done, by whom: a chain of digests; appended, never changed (triggers refuse it).",
+)
+
+audit_head: Final = Table(
+    "audit_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("entries", BigInteger, nullable=False),
+    Column("digest", LargeBinary(32), nullable=False),
+    CheckConstraint("id = 1", name="there_is_one_head"),
+    comment="The end of the audit's chain; whoever appends holds its lock, from just before the commit.",
+)
+
+person: Final = Table(
+    "person",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(64), nullable=False),
+    # The name as it is compared: in lower case.
+    Column("key", String(64), nullable=False, unique=True),
+    # Names of `people.Role`, sorted, a blank between.
+    Column("roles", String(64), nullable=False),
+    # argon2id in its own encoding; NULL: does not sign in by password.
+    Column("password", String(256)),
+    Column("created_at", BigInteger, nullable=False),
+    Column("disabled_at", BigInteger),
+    # Who an OpenID provider says that it is; NULL: a local account.
+    Column("issuer", String),
+    Column("subject", String),
+    UniqueConstraint("issuer", "subject"),
+    CheckConstraint("(issuer IS NULL) = (subject IS NULL)", name="issuer_with_subject"),
+    comment="Accounts: never deleted, for the audit speaks of them; disabled instead.",
+)
+
+session: Final = Table(
+    "session",
+    metadata,
+    # SHA-256 of the cookie: who reads this table can sign in as nobody.
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("person", Integer, ForeignKey("person.id"), nullable=False),
+    Column("began_at", BigInteger, nullable=False),
+    # When it was last used, to the minute or so.
+    Column("seen_at", BigInteger, nullable=False),
+    Index(None, "person"),
+    comment="Who is signed in.",
+)
+
+token: Final = Table(
+    "token",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("person", Integer, ForeignKey("person.id"), nullable=False),
+    Column("label", String(64), nullable=False),
+    # SHA-256 of the secret.
+    Column("digest", LargeBinary(32), nullable=False, unique=True),
+    # Names of `people.Scope`, sorted, a blank between: no more than its person may at the time of use.
+    Column("scopes", String(64), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger),
+    # To the minute or so.
+    Column("used_at", BigInteger),
+    Index(None, "person"),
+    comment="API tokens: what a program may do in a person's name, until when.",
+)
+
+strike: Final = Table(
+    "strike",
+    metadata,
+    # SHA-256 of what is counted: a name, an address, or both.
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
+    # Until then nothing is tried.
+    Column("until", BigInteger, nullable=False),
+    comment="Failed attempts to sign in, counted: the next one waits.",
+)
+
+login: Final = Table(
+    "login",
+    metadata,
+    # SHA-256 of the state that the provider gives back: good for one answer.
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("nonce", String(64), nullable=False),
+    Column("verifier", String(128), nullable=False),
+    # Where to go afterwards, a path of ours.
+    Column("next", String, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    comment="Sign-ins that an OpenID provider was asked about, and has not answered.",
+)
+
+# --- what is expected
+
+forecast: Final = Table(
+    "forecast",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("campaign", Integer, ForeignKey("campaign.id"), nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    # campaign.forecast.encode: JSON.
+    Column("document", String, nullable=False),
+    # Since when reality is outside of it; NULL: it is not.
+    Column("alarmed_at", BigInteger),
+    Index(None, "campaign"),
+    comment="What is expected of a campaign: the latest counts.",
+)
+
+sample: Final = Table(
+    "sample",
+    metadata,
+    Column("campaign", Integer, ForeignKey("campaign.id"), primary_key=True),
+    Column("at", BigInteger, primary_key=True, autoincrement=False),
+    Column("proven", BigInteger, nullable=False),
+    CheckConstraint("proven >= 0", name="proven_is_a_count"),
+    comment="How many Devices of a campaign were proven, now and then: what a forecast is held against.",
+)
+
+# --- alert storms
+
+# Few messages stand for several: an index of those alone costs the others nothing.
+Index(
+    "ix_inbox_throttled",
+    inbox.c.received_at,
+    postgresql_where=inbox.c.weight > 1,
+    sqlite_where=inbox.c.weight > 1,
+)
+
+# What a product is: -1 where the registry does not know the Device.
+alert_hour: Final = Table(
+    "alert_hour",
+    metadata,
+    # The hour's first instant, by when we received.
+    Column("hour", BigInteger, primary_key=True, autoincrement=False),
+    Column("code", String(16), primary_key=True),
+    Column("manufacturer", Integer, primary_key=True, autoincrement=False),
+    Column("model", Integer, primary_key=True, autoincrement=False),
+    Column("hardware", Integer, primary_key=True, autoincrement=False),
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    # Messages that came; alerts that they stand for; those of them that the DCC summed up.
+    Column("messages", BigInteger, nullable=False),
+    Column("alerts", BigInteger, nullable=False),
+    Column("throttled", BigInteger, nullable=False),
+    # Different Devices that they are of; those of them that stormed; and the alerts of those that did not.
+    Column("devices", BigInteger, nullable=False),
+    Column("storming", BigInteger, nullable=False),
+    Column("calm", BigInteger, nullable=False),
+    Index(None, "code", "manufacturer", "model", "hardware", "hour"),
+    comment="Alerts by hour, code, product and the version that it ran when they were counted.",
+)
+
+storm: Final = Table(
+    "storm",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("code", String(16), nullable=False),
+    Column("manufacturer", Integer, nullable=False),
+    Column("model", Integer, nullable=False),
+    Column("hardware", Integer, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    # NULL: many Devices of that version.
+    Column("device", EuiColumn),
+    Column("first_at", BigInteger, nullable=False),
+    # The end of the last hour that was stormy; and when enough quiet ones had followed.
+    Column("last_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    # The release that cures it, as somebody said.
+    Column("cured_by", Integer, ForeignKey("release.id")),
+    Index(None, "device"),
+    comment="The register of alert storms: of one Device, or of many that run one version.",
+)
+Index(
+    "ix_storm_open",
+    storm.c.code,
+    postgresql_where=storm.c.ended_at.is_(None),
+    sqlite_where=storm.c.ended_at.is_(None),
+)
+
+storm_hour: Final = Table(
+    "storm_hour",
+    metadata,
+    Column("storm", Integer, ForeignKey("storm.id"), primary_key=True),
+    Column("hour", BigInteger, primary_key=True, autoincrement=False),
+    Column("alerts", BigInteger, nullable=False),
+    Column("throttled", BigInteger, nullable=False),
+    Column("devices", BigInteger, nullable=False),
+    comment="What a storm was in each of its hours.",
+)
+
+alert_watch: Final = Table(
+    "alert_watch",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    # Hours before are counted for good.
+    Column("until", BigInteger, nullable=False),
+    # When somebody looked last.
+    Column("seen_at", BigInteger, nullable=False),
+    comment="How far alerts are counted: one row.",
+)
+
+_NO_HEAD: Final = "00" * 32
+_REFUSE: Final = "the audit is appended to, and never changed"
+_REFUSING: Final = f"BEGIN SELECT RAISE(ABORT, '{_REFUSE}'); END"
+_RAISING: Final = f"BEGIN RAISE EXCEPTION '{_REFUSE}' USING ERRCODE = 'integrity_constraint_violation'; END"
+_EACH: Final = "FOR EACH STATEMENT EXECUTE FUNCTION audit_refuses()"
+GUARDS: Final = {
+    "sqlite": (
+        f"INSERT INTO audit_head (id, entries, digest) VALUES (1, 0, x'{_NO_HEAD}')",  # noqa: S608 # our own words
+        f"CREATE TRIGGER audit_refuses_update BEFORE UPDATE ON audit {_REFUSING}",
+        f"CREATE TRIGGER audit_refuses_delete BEFORE DELETE ON audit {_REFUSING}",
+        f"CREATE TRIGGER audit_head_refuses_delete BEFORE DELETE ON audit_head {_REFUSING}",
+        # INSERT OR REPLACE deletes, and asks none of the above.
+        (
+            "CREATE TRIGGER audit_refuses_replacement BEFORE INSERT ON audit"  # noqa: S608 # our own words
+            f" WHEN NEW.id <= (SELECT COALESCE(MAX(id), 0) FROM audit) {_REFUSING}"
+        ),
+    ),
+    "postgresql": (
+        f"INSERT INTO audit_head (id, entries, digest) VALUES (1, 0, decode('{_NO_HEAD}', 'hex'))",  # noqa: S608 # ours
+        f"CREATE OR REPLACE FUNCTION audit_refuses() RETURNS trigger LANGUAGE plpgsql AS $$ {_RAISING} $$",
+        f"CREATE TRIGGER audit_refuses BEFORE UPDATE OR DELETE OR TRUNCATE ON audit {_EACH}",
+        f"CREATE TRIGGER audit_head_refuses BEFORE DELETE OR TRUNCATE ON audit_head {_EACH}",
+    ),
+}
+"""What keeps the audit as it is, in each database's own words."""
+
+for _dialect, _texts in GUARDS.items():
+    for _text in _texts:
+        listen(metadata, "after_create", DDL(_text).execute_if(dialect=_dialect))  # type: ignore[no-untyped-call] # SQLAlchemy

@@ -19,7 +19,7 @@ from lamplighter.lab.flow.chance import Purpose, unit
 from lamplighter.lab.flow.fleet import Kind, Trait
 from lamplighter.lab.flow.mischief import Mischief
 from lamplighter.lab.flow.stages import FAILS_AT, STAGES, Outcome, Stage
-from lamplighter.lab.flow.ticks import HORIZON, NEVER, instants, tick_of, ticks
+from lamplighter.lab.flow.ticks import HORIZON, NEVER, TICK, instants, tick_of, ticks
 from lamplighter.lab.flow.transfer import QUANTILES, exchanges
 from lamplighter.lab.wan import RECEIPT_OCTETS
 from lamplighter.lab.world import CSP_PATIENCE
@@ -201,6 +201,17 @@ class Course:
         proofs = stage_of == Stage.PROVEN
         told[proofs] = self._becomes[device[proofs]]
         return Reports(device, stage_of, instants(self.at[stage_of, device], self.start), told)
+
+    def next_at(self) -> Instant | None:
+        """When something is heard next, if nothing more is ordered; None: never."""
+        for block in np.flatnonzero(self._due <= max(self._now, 0)):
+            self._due[block] = self._next(int(block), self._now)
+        tick = int(self._due.min(initial=NEVER))
+        return None if tick == int(NEVER) else Instant(self.start + tick * TICK)
+
+    def takes_requests(self, now: Instant) -> bool:
+        """Whether the DCC is there to be asked."""
+        return not self._mischief.down(max(tick_of(now, self.start), self._now + 1))
 
     def _heard(self, stage: Stage, block: int, since: int, now: int) -> NDArray[np.uint32]:
         begins = block * _BLOCK

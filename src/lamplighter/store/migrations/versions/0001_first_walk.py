@@ -11,6 +11,104 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
+        "advisory",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("manufacturer", sa.Integer(), nullable=False),
+        sa.Column("model", sa.Integer(), nullable=True),
+        sa.Column("lowest", sa.BigInteger(), nullable=False),
+        sa.Column("highest", sa.BigInteger(), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("who", sa.String(length=64), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("closed_at", sa.BigInteger(), nullable=True),
+        sa.CheckConstraint("lowest <= highest", name=op.f("ck_advisory_range_is_one")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_advisory")),
+        comment="Versions that somebody has declared vulnerable, until somebody closes it.",
+    )
+    op.create_table(
+        "alert_hour",
+        sa.Column("hour", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("code", sa.String(length=16), nullable=False),
+        sa.Column("manufacturer", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("model", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("hardware", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("version", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("messages", sa.BigInteger(), nullable=False),
+        sa.Column("alerts", sa.BigInteger(), nullable=False),
+        sa.Column("throttled", sa.BigInteger(), nullable=False),
+        sa.Column("devices", sa.BigInteger(), nullable=False),
+        sa.Column("storming", sa.BigInteger(), nullable=False),
+        sa.Column("calm", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "hour", "code", "manufacturer", "model", "hardware", "version", name=op.f("pk_alert_hour")
+        ),
+        comment="Alerts by hour, code, product and the version that it ran when they were counted.",
+    )
+    op.create_index(
+        op.f("ix_alert_hour_code"),
+        "alert_hour",
+        ["code", "manufacturer", "model", "hardware", "hour"],
+        unique=False,
+    )
+    op.create_table(
+        "alert_watch",
+        sa.Column("id", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.Column("seen_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_alert_watch")),
+        comment="How far alerts are counted: one row.",
+    )
+    op.create_table(
+        "answer",
+        sa.Column("account", sa.String(length=64), nullable=False),
+        sa.Column("key", sa.String(length=128), nullable=False),
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("status", sa.SmallInteger(), nullable=False),
+        sa.Column("body", sa.String(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("account", "key", name=op.f("pk_answer")),
+        comment="What the API answered to acts that may be asked for twice; written in the act's transaction.",
+    )
+    op.create_index(op.f("ix_answer_at"), "answer", ["at"], unique=False)
+    op.create_table(
+        "audit",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
+        ),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("who", sa.String(length=64), nullable=False),
+        sa.Column("what", sa.String(length=32), nullable=False),
+        sa.Column("campaign", sa.Integer(), nullable=True),
+        sa.Column("subject", sa.String(), nullable=False),
+        sa.Column("detail", sa.String(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
+        comment="All that was done, by whom: a chain of digests; appended, never changed (triggers refuse it).",
+    )
+    op.create_index(op.f("ix_audit_campaign"), "audit", ["campaign", "id"], unique=False)
+    op.create_index(op.f("ix_audit_who"), "audit", ["who", "id"], unique=False)
+    op.create_table(
+        "audit_head",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("entries", sa.BigInteger(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.CheckConstraint("id = 1", name=op.f("ck_audit_head_there_is_one_head")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_head")),
+        comment="The end of the audit's chain; whoever appends holds its lock, from just before the commit.",
+    )
+    op.create_table(
+        "census",
+        sa.Column("at", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("type", sa.String(length=8), nullable=False),
+        sa.Column("manufacturer", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("model", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("firmware", sa.BigInteger(), nullable=False),
+        sa.Column("devices", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint("devices >= 0", name=op.f("ck_census_devices_is_a_count")),
+        sa.PrimaryKeyConstraint("at", "type", "manufacturer", "model", "firmware", name=op.f("pk_census")),
+        comment="How many Devices ran which version, now and then: a row where the number has changed.",
+    )
+    op.create_table(
         "cohort",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("type", sa.String(length=8), nullable=False),
@@ -109,6 +207,14 @@ def upgrade() -> None:
         comment="Messages taken from the DCC, each verified before it was stored; never changed.",
     )
     op.create_index(op.f("ix_inbox_code"), "inbox", ["code", "received_at"], unique=False)
+    op.create_index(
+        "ix_inbox_throttled",
+        "inbox",
+        ["received_at"],
+        unique=False,
+        postgresql_where=sa.text("weight > 1"),
+        sqlite_where=sa.text("weight > 1"),
+    )
     op.create_table(
         "lease",
         sa.Column("name", sa.String(length=32), nullable=False),
@@ -117,6 +223,35 @@ def upgrade() -> None:
         sa.Column("until", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_lease")),
         comment="Who does which work, until when.",
+    )
+    op.create_table(
+        "login",
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("nonce", sa.String(length=64), nullable=False),
+        sa.Column("verifier", sa.String(length=128), nullable=False),
+        sa.Column("next", sa.String(), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_login")),
+        comment="Sign-ins that an OpenID provider was asked about, and has not answered.",
+    )
+    op.create_table(
+        "person",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("roles", sa.String(length=64), nullable=False),
+        sa.Column("password", sa.String(length=256), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("disabled_at", sa.BigInteger(), nullable=True),
+        sa.Column("issuer", sa.String(), nullable=True),
+        sa.Column("subject", sa.String(), nullable=True),
+        sa.CheckConstraint(
+            "(issuer IS NULL) = (subject IS NULL)", name=op.f("ck_person_issuer_with_subject")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_person")),
+        sa.UniqueConstraint("issuer", "subject", name=op.f("uq_person_issuer")),
+        sa.UniqueConstraint("key", name=op.f("uq_person_key")),
+        comment="Accounts: never deleted, for the audit speaks of them; disabled instead.",
     )
     op.create_table(
         "refusal",
@@ -155,6 +290,15 @@ def upgrade() -> None:
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         comment="Versions that Devices said they run, and when: until the registry has taken note of it.",
+    )
+    op.create_table(
+        "strike",
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("last_at", sa.BigInteger(), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_strike")),
+        comment="Failed attempts to sign in, counted: the next one waits.",
     )
     op.create_table(
         "campaign",
@@ -204,6 +348,17 @@ def upgrade() -> None:
     op.create_index(op.f("ix_device_cohort"), "device", ["cohort", "bucket"], unique=False)
     op.create_index(op.f("ix_device_hub"), "device", ["hub"], unique=False)
     op.create_table(
+        "session",
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("person", sa.Integer(), nullable=False),
+        sa.Column("began_at", sa.BigInteger(), nullable=False),
+        sa.Column("seen_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["person"], ["person.id"], name=op.f("fk_session_person")),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_session")),
+        comment="Who is signed in.",
+    )
+    op.create_index(op.f("ix_session_person"), "session", ["person"], unique=False)
+    op.create_table(
         "statement",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("inbox", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -226,6 +381,49 @@ def upgrade() -> None:
         comment="What messages say, waiting to be applied; taken away when it is evidence.",
     )
     op.create_index(op.f("ix_statement_inbox"), "statement", ["inbox"], unique=False)
+    op.create_table(
+        "storm",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("code", sa.String(length=16), nullable=False),
+        sa.Column("manufacturer", sa.Integer(), nullable=False),
+        sa.Column("model", sa.Integer(), nullable=False),
+        sa.Column("hardware", sa.Integer(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("device", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("first_at", sa.BigInteger(), nullable=False),
+        sa.Column("last_at", sa.BigInteger(), nullable=False),
+        sa.Column("ended_at", sa.BigInteger(), nullable=True),
+        sa.Column("cured_by", sa.Integer(), nullable=True),
+        sa.ForeignKeyConstraint(["cured_by"], ["release.id"], name=op.f("fk_storm_cured_by")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_storm")),
+        comment="The register of alert storms: of one Device, or of many that run one version.",
+    )
+    op.create_index(op.f("ix_storm_device"), "storm", ["device"], unique=False)
+    op.create_index(
+        "ix_storm_open",
+        "storm",
+        ["code"],
+        unique=False,
+        postgresql_where=sa.text("ended_at IS NULL"),
+        sqlite_where=sa.text("ended_at IS NULL"),
+    )
+    op.create_table(
+        "token",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("person", sa.Integer(), nullable=False),
+        sa.Column("label", sa.String(length=64), nullable=False),
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("scopes", sa.String(length=64), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("revoked_at", sa.BigInteger(), nullable=True),
+        sa.Column("used_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["person"], ["person.id"], name=op.f("fk_token_person")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_token")),
+        sa.UniqueConstraint("digest", name=op.f("uq_token_digest")),
+        comment="API tokens: what a program may do in a person's name, until when.",
+    )
+    op.create_index(op.f("ix_token_person"), "token", ["person"], unique=False)
     op.create_table(
         "approval",
         sa.Column("campaign", sa.Integer(), nullable=False),
@@ -257,18 +455,50 @@ def upgrade() -> None:
     op.create_index(op.f("ix_batch_campaign"), "batch", ["campaign", "created_at"], unique=False)
     op.create_index(op.f("ix_batch_due_at"), "batch", ["due_at"], unique=False)
     op.create_table(
-        "event",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        "forecast",
+        sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("campaign", sa.Integer(), nullable=False),
-        sa.Column("at", sa.BigInteger(), nullable=False),
-        sa.Column("who", sa.String(length=64), nullable=False),
-        sa.Column("what", sa.String(length=32), nullable=False),
-        sa.Column("detail", sa.String(), nullable=False),
-        sa.ForeignKeyConstraint(["campaign"], ["campaign.id"], name=op.f("fk_event_campaign")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_event")),
-        comment="What was done to a campaign, by whom: appended, never changed.",
+        sa.Column("made_at", sa.BigInteger(), nullable=False),
+        sa.Column("document", sa.String(), nullable=False),
+        sa.Column("alarmed_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["campaign"], ["campaign.id"], name=op.f("fk_forecast_campaign")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_forecast")),
+        comment="What is expected of a campaign: the latest counts.",
     )
-    op.create_index(op.f("ix_event_campaign"), "event", ["campaign"], unique=False)
+    op.create_index(op.f("ix_forecast_campaign"), "forecast", ["campaign"], unique=False)
+    op.create_table(
+        "plan_version",
+        sa.Column("campaign", sa.Integer(), nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("plan", sa.String(), nullable=False),
+        sa.Column("who", sa.String(length=64), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["campaign"], ["campaign.id"], name=op.f("fk_plan_version_campaign")),
+        sa.PrimaryKeyConstraint("campaign", "number", name=op.f("pk_plan_version")),
+        comment="Every plan that a draft ever had, and who wrote it: none of them approves it.",
+    )
+    op.create_table(
+        "sample",
+        sa.Column("campaign", sa.Integer(), nullable=False),
+        sa.Column("at", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("proven", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint("proven >= 0", name=op.f("ck_sample_proven_is_a_count")),
+        sa.ForeignKeyConstraint(["campaign"], ["campaign.id"], name=op.f("fk_sample_campaign")),
+        sa.PrimaryKeyConstraint("campaign", "at", name=op.f("pk_sample")),
+        comment="How many Devices of a campaign were proven, now and then: what a forecast is held against.",
+    )
+    op.create_table(
+        "storm_hour",
+        sa.Column("storm", sa.Integer(), nullable=False),
+        sa.Column("hour", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("alerts", sa.BigInteger(), nullable=False),
+        sa.Column("throttled", sa.BigInteger(), nullable=False),
+        sa.Column("devices", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["storm"], ["storm.id"], name=op.f("fk_storm_hour_storm")),
+        sa.PrimaryKeyConstraint("storm", "hour", name=op.f("pk_storm_hour")),
+        comment="What a storm was in each of its hours.",
+    )
     op.create_table(
         "stratum",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -290,6 +520,43 @@ def upgrade() -> None:
         comment="The Devices of a campaign that are alike in what the plan stratifies by; held alone, if at all.",
     )
     op.create_table(
+        "vote",
+        sa.Column("campaign", sa.Integer(), nullable=False),
+        sa.Column("member", sa.String(length=64), nullable=False),
+        sa.Column("choice", sa.String(length=8), nullable=False),
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint(
+            "choice = 'approve' OR choice = 'reject' OR choice = 'abstain'",
+            name=op.f("ck_vote_choice_is_known"),
+        ),
+        sa.ForeignKeyConstraint(["campaign"], ["campaign.id"], name=op.f("fk_vote_campaign")),
+        sa.PrimaryKeyConstraint("campaign", "member", name=op.f("pk_vote")),
+        comment="How each member of a board voted, and on what: void where the digest is the campaign's no more.",
+    )
+    op.create_table(
+        "webhook",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("url", sa.String(length=2048), nullable=False),
+        sa.Column("kinds", sa.String(length=64), nullable=False),
+        sa.Column("campaign", sa.Integer(), nullable=True),
+        sa.Column("inside", sa.Boolean(create_constraint=True, name="inside_is_boolean"), nullable=False),
+        sa.Column("secret", sa.String(length=64), nullable=False),
+        sa.Column("created_by", sa.String(length=64), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("removed_at", sa.BigInteger(), nullable=True),
+        sa.Column("audit_seen", sa.BigInteger(), nullable=False),
+        sa.Column("evidence_seen", sa.BigInteger(), nullable=False),
+        sa.Column("failures", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=True),
+        sa.CheckConstraint(
+            "(removed_at IS NULL) = (secret <> '')", name=op.f("ck_webhook_removed_has_no_secret")
+        ),
+        sa.ForeignKeyConstraint(["campaign"], ["campaign.id"], name=op.f("fk_webhook_campaign")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_webhook")),
+        comment="Whom we tell of what happens.",
+    )
+    op.create_table(
         "cell",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("stratum", sa.Integer(), nullable=False),
@@ -301,6 +568,38 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_cell")),
         sa.UniqueConstraint("stratum", "wave", "brood", "region", "hub_model", name=op.f("uq_cell_stratum")),
         comment="What is counted apart: a brood of a stratum's wave, in one region, on one model of hub.",
+    )
+    op.create_table(
+        "delivery",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("webhook", sa.Integer(), nullable=False),
+        sa.Column("event", sa.String(length=64), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("body", sa.String(), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("tried_at", sa.BigInteger(), nullable=True),
+        sa.Column("reason", sa.String(), nullable=True),
+        sa.CheckConstraint(
+            "status <> 'dead' OR reason IS NOT NULL", name=op.f("ck_delivery_dead_has_a_reason")
+        ),
+        sa.CheckConstraint(
+            "status = 'pending' OR status = 'delivered' OR status = 'dead'",
+            name=op.f("ck_delivery_status_is_known"),
+        ),
+        sa.ForeignKeyConstraint(["webhook"], ["webhook.id"], name=op.f("fk_delivery_webhook")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_delivery")),
+        sa.UniqueConstraint("webhook", "event", name=op.f("uq_delivery_webhook")),
+        comment="What a webhook is told; one after the other, in the order of their ids.",
+    )
+    op.create_index(
+        "ix_delivery_pending",
+        "delivery",
+        ["webhook", "id"],
+        unique=False,
+        postgresql_where=sa.text("status = 'pending'"),
+        sqlite_where=sa.text("status = 'pending'"),
     )
     op.create_table(
         "pool",
@@ -401,6 +700,34 @@ def upgrade() -> None:
         op.execute("ALTER TABLE device_update SET (fillfactor = 70)")
         op.execute("ALTER TABLE inbox ALTER octets SET STORAGE EXTERNAL")
         op.execute("ALTER TABLE inbox SET (toast_tuple_target = 8160)")
+        op.execute(
+            "INSERT INTO audit_head (id, entries, digest) VALUES (1, 0, decode('0000000000000000000000000000000000000000000000000000000000000000', 'hex'))"
+        )
+        op.execute(
+            "CREATE OR REPLACE FUNCTION audit_refuses() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'the audit is appended to, and never changed' USING ERRCODE = 'integrity_constraint_violation'; END $$"
+        )
+        op.execute(
+            "CREATE TRIGGER audit_refuses BEFORE UPDATE OR DELETE OR TRUNCATE ON audit FOR EACH STATEMENT EXECUTE FUNCTION audit_refuses()"
+        )
+        op.execute(
+            "CREATE TRIGGER audit_head_refuses BEFORE DELETE OR TRUNCATE ON audit_head FOR EACH STATEMENT EXECUTE FUNCTION audit_refuses()"
+        )
+    if op.get_bind().dialect.name == "sqlite":
+        op.execute(
+            "INSERT INTO audit_head (id, entries, digest) VALUES (1, 0, x'0000000000000000000000000000000000000000000000000000000000000000')"
+        )
+        op.execute(
+            "CREATE TRIGGER audit_refuses_update BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is appended to, and never changed'); END"
+        )
+        op.execute(
+            "CREATE TRIGGER audit_refuses_delete BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is appended to, and never changed'); END"
+        )
+        op.execute(
+            "CREATE TRIGGER audit_head_refuses_delete BEFORE DELETE ON audit_head BEGIN SELECT RAISE(ABORT, 'the audit is appended to, and never changed'); END"
+        )
+        op.execute(
+            "CREATE TRIGGER audit_refuses_replacement BEFORE INSERT ON audit WHEN NEW.id <= (SELECT COALESCE(MAX(id), 0) FROM audit) BEGIN SELECT RAISE(ABORT, 'the audit is appended to, and never changed'); END"
+        )
 
 
 def downgrade() -> None:
@@ -425,25 +752,58 @@ def downgrade() -> None:
     op.drop_table("request")
     op.drop_index(op.f("ix_pool_stratum"), table_name="pool")
     op.drop_table("pool")
+    op.drop_index(
+        "ix_delivery_pending",
+        table_name="delivery",
+        postgresql_where=sa.text("status = 'pending'"),
+        sqlite_where=sa.text("status = 'pending'"),
+    )
+    op.drop_table("delivery")
     op.drop_table("cell")
+    op.drop_table("webhook")
+    op.drop_table("vote")
     op.drop_table("stratum")
-    op.drop_index(op.f("ix_event_campaign"), table_name="event")
-    op.drop_table("event")
+    op.drop_table("storm_hour")
+    op.drop_table("sample")
+    op.drop_table("plan_version")
+    op.drop_index(op.f("ix_forecast_campaign"), table_name="forecast")
+    op.drop_table("forecast")
     op.drop_index(op.f("ix_batch_due_at"), table_name="batch")
     op.drop_index(op.f("ix_batch_campaign"), table_name="batch")
     op.drop_table("batch")
     op.drop_table("approval")
+    op.drop_index(op.f("ix_token_person"), table_name="token")
+    op.drop_table("token")
+    op.drop_index(
+        "ix_storm_open",
+        table_name="storm",
+        postgresql_where=sa.text("ended_at IS NULL"),
+        sqlite_where=sa.text("ended_at IS NULL"),
+    )
+    op.drop_index(op.f("ix_storm_device"), table_name="storm")
+    op.drop_table("storm")
     op.drop_index(op.f("ix_statement_inbox"), table_name="statement")
     op.drop_table("statement")
+    op.drop_index(op.f("ix_session_person"), table_name="session")
+    op.drop_table("session")
     op.drop_index(op.f("ix_device_hub"), table_name="device")
     op.drop_index(op.f("ix_device_cohort"), table_name="device")
     op.drop_table("device")
     op.drop_table("dead_letter")
     op.drop_table("campaign")
+    op.drop_table("strike")
     op.drop_table("reported")
     op.drop_table("release")
     op.drop_table("refusal")
+    op.drop_table("person")
+    op.drop_table("login")
     op.drop_table("lease")
+    op.drop_index(
+        "ix_inbox_throttled",
+        table_name="inbox",
+        postgresql_where=sa.text("weight > 1"),
+        sqlite_where=sa.text("weight > 1"),
+    )
     op.drop_index(op.f("ix_inbox_code"), table_name="inbox")
     op.drop_table("inbox")
     op.drop_table("hub")
@@ -451,3 +811,14 @@ def downgrade() -> None:
     op.drop_table("evidence")
     op.drop_table("cpl_entry")
     op.drop_table("cohort")
+    op.drop_table("census")
+    op.drop_table("audit_head")
+    op.drop_index(op.f("ix_audit_who"), table_name="audit")
+    op.drop_index(op.f("ix_audit_campaign"), table_name="audit")
+    op.drop_table("audit")
+    op.drop_index(op.f("ix_answer_at"), table_name="answer")
+    op.drop_table("answer")
+    op.drop_table("alert_watch")
+    op.drop_index(op.f("ix_alert_hour_code"), table_name="alert_hour")
+    op.drop_table("alert_hour")
+    op.drop_table("advisory")
