@@ -183,9 +183,9 @@ def furnished(_scene, tmp_path_factory) -> Iterator[Site]:
         yield site
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium."""
+    """Chromium, for one module: while it is there, an event loop runs in this thread, which others need."""
     from playwright.sync_api import sync_playwright
 
     if not Path(CHROMIUM).exists():
