@@ -68,8 +68,8 @@ class Side:
         store = Store(self.estate.database)
         stack.callback(store.close)
         people = People(store)
-        people.create(Person.of("bench", Role), "ada", set(Role), _PASSWORD)
-        self.cookie = f"{cookie_name('session', secure=False)}={people.sign_in('ada', _PASSWORD)}"
+        people.create(Person.of("bench", Role), "administrator1", set(Role), _PASSWORD)
+        self.cookie = f"{cookie_name('session', secure=False)}={people.sign_in('administrator1', _PASSWORD)}"
         app = Observed(application(Office(store, lambda: self.estate.now), people, secure=False))
         self.listener = stack.enter_context(Listener(app))
         for _ in range(_WARM_UP):

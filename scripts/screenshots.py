@@ -42,7 +42,7 @@ TALL: Final = 2_400  # longer pages are cut
 HELD_SECONDS: Final = 90  # until the gate must have held its stratum
 SETTLE_MILLISECONDS: Final = 900  # for the first event of a stream, and the chart
 
-OLGA, PIA = Person.of("olga", [Role.OPERATOR]), Person.of("pia", [Role.APPROVER])
+OPERATOR, REVIEWER = Person.of("operator1", [Role.OPERATOR]), Person.of("reviewer1", [Role.APPROVER])
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Shot:
 
     name: str
     path: str
-    who: str = "olga"
+    who: str = "operator1"
     steps: tuple[tuple[str, str, str], ...] = ()
     """(what to do, where, with what), once the page is there."""
 
@@ -66,18 +66,18 @@ def act(found: Stage) -> dict[str, int]:
     }
     made = {}
     for name, (release, plan, kind) in plans.items():
-        campaign = office.create(OLGA, plan.format(name=name, kind=kind), found.releases[release])
-        office.approve(PIA, campaign.id)
+        campaign = office.create(OPERATOR, plan.format(name=name, kind=kind), found.releases[release])
+        office.approve(REVIEWER, campaign.id)
         made[name] = campaign.id
-        expected = office.dry_run(OLGA, campaign.plan, campaign.release).forecast
+        expected = office.dry_run(OPERATOR, campaign.plan, campaign.release).forecast
         if expected is not None:
-            found.store.forecasts.save(campaign.id, expected, OLGA.name, office.clock())
+            found.store.forecasts.save(campaign.id, expected, OPERATOR.name, office.clock())
     changed = PLAN.format(name="Displays, second try", kind="PPMID").replace(
         "per_hour = 5000", "per_hour = 900"
     )
-    office.revise(OLGA, made["Displays, second try"], changed.replace('soak = "20m"', 'soak = "6h"', 1))
+    office.revise(OPERATOR, made["Displays, second try"], changed.replace('soak = "20m"', 'soak = "6h"', 1))
     for name in ("Displays 2.0, winter", "Switches, everywhere"):
-        office.act(OLGA, made[name], Act.START, "agreed with the call centre")
+        office.act(OPERATOR, made[name], Act.START, "agreed with the call centre")
     now = office.clock()
     stray = b"<?xml version='1.0'?><Response>an answer to a request of which nothing is known</Response>"
     reason = "no request of ours has the counter 1768213301250: it was sent by another system"
@@ -105,7 +105,7 @@ def shots(found: Stage, made: dict[str, int]) -> Iterator[Shot]:
     yield Shot("campaign", f"/campaigns/{held}")
     yield Shot("campaign-two-step", f"/campaigns/{other}")
     yield Shot("campaign-release-hold", f"/campaigns/{held}?act=release")
-    yield Shot("campaign-draft", f"/campaigns/{made['Displays, second try']}", "pia")
+    yield Shot("campaign-draft", f"/campaigns/{made['Displays, second try']}", "reviewer1")
     yield Shot("campaign-new", "/campaigns/new")
     yield Shot(
         "campaign-dry-run",
@@ -121,13 +121,13 @@ def shots(found: Stage, made: dict[str, int]) -> Iterator[Shot]:
     yield Shot("devices", "/devices")
     yield Shot("devices-failed", "/devices?campaign=Displays+2.0%2C+winter&state=failed")
     yield Shot("device", f"/devices/{failed}")
-    yield Shot("approvals", "/approvals", "pia")
+    yield Shot("approvals", "/approvals", "reviewer1")
     yield Shot("dead-letters", "/letters")
     yield Shot("dead-letter", f"/letters/{found.store.inbox.dead_letters(1)[0].letter.id}")
     yield Shot("storms", "/storms")
     yield Shot("audit", "/audit")
     yield Shot("audit-verified", "/audit", steps=(("click", "form[action='/audit/verify'] button", ""),))
-    yield Shot("people", "/people", "ada")
+    yield Shot("people", "/people", "administrator1")
     yield Shot("account", "/account")
 
 
@@ -191,7 +191,7 @@ def main() -> int:
     ):
         made = act(found)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        sessions = {name: found.session(name) for name in ("olga", "pia", "ada")}
+        sessions = {name: found.session(name) for name in ("operator1", "reviewer1", "administrator1")}
         for scheme in ("light", "dark"):
             for end, (width, height) in sizes.items():
                 context = browser.new_context(

@@ -16,7 +16,7 @@ def exported(tmp_path, monkeypatch, run):
     """An export of a campaign's first acts, and the head that was printed with it."""
     url = f"sqlite:///{tmp_path / 'supplier.db'}"
     monkeypatch.setenv("LAMPLIGHTER_DATABASE", url)
-    monkeypatch.setenv("LAMPLIGHTER_USER", "olga")
+    monkeypatch.setenv("LAMPLIGHTER_USER", "operator1")
     monkeypatch.setenv("LAMPLIGHTER_BEGAN", to_iso(START))
     monkeypatch.setenv("LAMPLIGHTER_SPEED", "0.000001")
     fleet = Fleet(url)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 
 import pytest
 
@@ -29,6 +30,17 @@ def test_the_example_that_is_printed_is_read_again(run, tmp_path):
     path = tmp_path / "example.toml"
     path.write_text(shown.out)
     assert 0 == run("plan", "business-case", path, *SMALL).code
+
+
+@pytest.mark.parametrize("option", ["--html", "--pdf"])
+def test_a_report_without_matplotlib_is_refused_before_the_work(run, case, tmp_path, monkeypatch, option):
+    """It is an extra: that it is missing is said at once, and how to get it."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setattr(business, "study", None)
+    refused = run("plan", "business-case", case, *SMALL, option, tmp_path / "case")
+    assert 2 == refused.code
+    assert "matplotlib" in refused.err
+    assert "[sim]" in refused.err
 
 
 def test_the_answer_stands_on_the_terminal(run, case):

@@ -32,10 +32,12 @@ def url(tmp_path, monkeypatch):
 
 @pytest.fixture
 def staffed(url, run):
-    """With ada, who administrates, olga, who operates, and pia, who approves."""
-    assert 0 == run("people", "add", "ada", "--role", "administrator", "--stdin", stdin=PASSWORD).code
-    for name, role in (("olga", "operator"), ("pia", "approver")):
-        outcome = run("people", "add", name, "--role", role, "--no-password", "--by", "ada")
+    """With administrator1, who administrates, operator1, who operates, and reviewer1, who approves."""
+    assert (
+        0 == run("people", "add", "administrator1", "--role", "administrator", "--stdin", stdin=PASSWORD).code
+    )
+    for name, role in (("operator1", "operator"), ("reviewer1", "approver")):
+        outcome = run("people", "add", name, "--role", role, "--no-password", "--by", "administrator1")
         assert 0 == outcome.code, outcome.err
     return url
 
@@ -50,24 +52,42 @@ def signed_in(url, name, password):
 
 def test_accounts_are_made_listed_and_changed(staffed, run):
     """The first by whoever has the database, the others by an administrator."""
-    facts = [json.loads(line) for line in run("people", "list", "--by", "pia", "--json").out.splitlines()]
-    assert [("ada", "by password"), ("olga", "not"), ("pia", "not")] == [
+    facts = [
+        json.loads(line) for line in run("people", "list", "--by", "reviewer1", "--json").out.splitlines()
+    ]
+    assert [("administrator1", "by password"), ("operator1", "not"), ("reviewer1", "not")] == [
         (it["name"], it["signs_in"]) for it in facts
     ]
-    assert 0 == run("people", "roles", "olga", "--role", "viewer", "--role", "operator", "--by", "ada").code
-    assert 0 == run("people", "password", "olga", "--stdin", "--by", "ada", stdin=b"another long one!\n").code
-    assert signed_in(staffed, "olga", "another long one!")
-    assert 0 == run("people", "disable", "olga", "--by", "ada").code
+    assert (
+        0
+        == run(
+            "people", "roles", "operator1", "--role", "viewer", "--role", "operator", "--by", "administrator1"
+        ).code
+    )
+    assert (
+        0
+        == run(
+            "people",
+            "password",
+            "operator1",
+            "--stdin",
+            "--by",
+            "administrator1",
+            stdin=b"another long one!\n",
+        ).code
+    )
+    assert signed_in(staffed, "operator1", "another long one!")
+    assert 0 == run("people", "disable", "operator1", "--by", "administrator1").code
     with pytest.raises(UnauthenticatedError):
-        signed_in(staffed, "olga", "another long one!")
-    assert 0 == run("people", "enable", "olga", "--by", "ada").code
-    assert "operator" in run("people", "list", "--by", "ada").out
+        signed_in(staffed, "operator1", "another long one!")
+    assert 0 == run("people", "enable", "operator1", "--by", "administrator1").code
+    assert "operator" in run("people", "list", "--by", "administrator1").out
 
 
 @pytest.mark.usefixtures("url")
 def test_a_password_is_never_an_option(run):
     """It would stand in the list of processes: without a terminal it comes over stdin, or not at all."""
-    outcome = run("people", "add", "ada", "--role", "administrator")
+    outcome = run("people", "add", "administrator1", "--role", "administrator")
     assert (2, True) == (outcome.code, "--stdin" in outcome.err)
     assert "there is no account" in run("people", "list", "--by", "x").out
 
@@ -79,27 +99,32 @@ def test_where_there_are_accounts_nobody_else_does_anything(run, tmp_path):
     plan.write_text(PLAN)
     create = ("campaign", "create", plan, "--release", "R")
     assert "has no account" in run(*create, "--by", "stranger").err
-    assert "role of operator" in run(*create, "--by", "pia").err
-    assert 0 == run(*create, "--by", "olga").code
-    assert "role of approver" in run("campaign", "approve", "spring", "--by", "olga").err
-    assert "role of operator" in run("registry", "import", plan, "--by", "pia").err
-    assert "role of administrator" in run("people", "roles", "olga", "--role", "approver", "--by", "olga").err
-    assert 0 == run("campaign", "approve", "spring", "--by", "pia").code
-    assert 0 == run("campaign", "start", "spring", "--by", "olga").code
+    assert "role of operator" in run(*create, "--by", "reviewer1").err
+    assert 0 == run(*create, "--by", "operator1").code
+    assert "role of approver" in run("campaign", "approve", "spring", "--by", "operator1").err
+    assert "role of operator" in run("registry", "import", plan, "--by", "reviewer1").err
+    assert (
+        "role of administrator"
+        in run("people", "roles", "operator1", "--role", "approver", "--by", "operator1").err
+    )
+    assert 0 == run("campaign", "approve", "spring", "--by", "reviewer1").code
+    assert 0 == run("campaign", "start", "spring", "--by", "operator1").code
 
 
 @pytest.mark.usefixtures("staffed")
 def test_a_token_says_who_does_it(run, monkeypatch):
     """The secret is printed once; what is done with it is done in its person's name, within its scopes."""
-    issue = ("people", "token", "issue", "olga", "--label", "ci", "--by", "ada")
+    issue = ("people", "token", "issue", "operator1", "--label", "ci", "--by", "administrator1")
     outcome = run(*issue, "--scope", "read", "--scope", "operate", "--expires-in", "30d", "--json")
     assert 0 == outcome.code, outcome.err
     monkeypatch.setenv("LAMPLIGHTER_TOKEN", outcome.facts["secret"])
     assert 0 == run("release", "withdraw", "R", "--because", "bricks").code
     last = json.loads(run("audit", "list", "--json", "--limit", "1").out)
-    assert ("olga", "withdraw release", "bricks") == (last["who"], last["what"], last["detail"])
-    assert "olga's, and --by names ada" in run("audit", "list", "--by", "ada").err
-    [token] = [json.loads(it) for it in run("people", "token", "list", "olga", "--json").out.splitlines()]
+    assert ("operator1", "withdraw release", "bricks") == (last["who"], last["what"], last["detail"])
+    assert "operator1's, and --by names administrator1" in run("audit", "list", "--by", "administrator1").err
+    [token] = [
+        json.loads(it) for it in run("people", "token", "list", "operator1", "--json").out.splitlines()
+    ]
     assert ("good", ["operate", "read"]) == (token["is"], token["scopes"])
     assert 0 == run("people", "token", "revoke", token["id"]).code
     outcome = run("release", "withdraw", "R")
@@ -110,18 +135,18 @@ def test_a_token_says_who_does_it(run, monkeypatch):
 def test_a_board_votes_from_the_command_line(run, tmp_path):
     """The page of the draft shows the ballot by category."""
     plan = tmp_path / "plan.toml"
-    plan.write_text(PLAN + '[[board]]\ncategory = "Large Suppliers"\nmembers = ["pia"]\n')
-    assert 0 == run("campaign", "create", plan, "--release", "R", "--by", "olga").code
+    plan.write_text(PLAN + '[[board]]\ncategory = "Large Suppliers"\nmembers = ["reviewer1"]\n')
+    assert 0 == run("campaign", "create", plan, "--release", "R", "--by", "operator1").code
     assert "open, 0 votes cast of 1 needed" in run("campaign", "show", "spring").out
-    assert 2 == run("campaign", "vote", "spring", "perhaps", "--by", "pia").code
-    outcome = run("campaign", "vote", "spring", "approve", "--by", "pia")
+    assert 2 == run("campaign", "vote", "spring", "perhaps", "--by", "reviewer1").code
+    outcome = run("campaign", "vote", "spring", "approve", "--by", "reviewer1")
     assert (0, True, True) == (
         outcome.code,
         "approve, 1 votes cast" in outcome.out,
         "Large Suppliers" in outcome.out,
     )
     facts = run("campaign", "show", "spring", "--json").facts
-    assert (True, [("pia", "approve", True)]) == (
+    assert (True, [("reviewer1", "approve", True)]) == (
         facts["approved"], [(it["by"], it["choice"], it["valid"]) for it in facts["votes"]]
     )  # fmt: skip
-    assert 0 == run("campaign", "start", "spring", "--by", "olga").code
+    assert 0 == run("campaign", "start", "spring", "--by", "operator1").code

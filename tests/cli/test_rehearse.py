@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from tests.store.campaigning import START, Fleet
 
+from lamplighter.cli import rehearse
 from lamplighter.kit.instant import HOUR, to_iso
 
 PLAN = """
@@ -51,6 +54,16 @@ def test_a_plan_is_rehearsed_over_a_described_fleet(files, run):
     assert 120 == facts["devices"] == facts["outcome"]["proven"] + facts["outcome"]["failed"]
     assert {"North"} == set(facts["octets_to_homes"])
     assert sorted(facts["ends_hours"]) == facts["ends_hours"]
+
+
+def test_a_report_without_matplotlib_is_refused_before_the_work(files, run, tmp_path, monkeypatch):
+    """It is an extra: that it is missing is said at once, not after minutes of rehearsals."""
+    plan, fleet = files
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setattr(rehearse, "_run", None)
+    refused = run("plan", "rehearse", plan, "--fleet", fleet, *QUICK, "--html", tmp_path / "report.html")
+    assert 2 == refused.code
+    assert "matplotlib" in refused.err
 
 
 def test_faults_and_bad_firmware_are_tried_by_name(files, run):

@@ -31,7 +31,7 @@ def database(tmp_path, monkeypatch):
     fleet.close()
     monkeypatch.setenv("LAMPLIGHTER_DATABASE", url)
     monkeypatch.setattr("lamplighter.cli.report.now", lambda: Instant(START + DAY))
-    monkeypatch.setenv("LAMPLIGHTER_USER", "olga")
+    monkeypatch.setenv("LAMPLIGHTER_USER", "operator1")
     return url
 
 
@@ -138,7 +138,7 @@ def test_evidence_is_packed_and_verified(run, database, tmp_path):
     store = Store.open(database)
     last = store.audit.entries(campaign=1)[-1]
     store.close()
-    assert ("olga", "evidence pack", f"SHA-256 {packed.facts['sha256']}") == (
+    assert ("operator1", "evidence pack", f"SHA-256 {packed.facts['sha256']}") == (
         last.who,
         last.what,
         last.detail,

@@ -80,15 +80,15 @@ def sign_in(client, name, password):
 def test_pages_alone_are_served_and_end_in_good_order(database_url, browser):
     """Two processes on one database: who signs in at one is signed in at the other; SIGINT ends both."""
     store = Store.open(database_url)
-    People(store).create(Person.of("root", Role), "ada", {Role.ADMINISTRATOR}, PASSWORD)
+    People(store).create(Person.of("root", Role), "administrator1", {Role.ADMINISTRATOR}, PASSWORD)
     store.close()
     options = ["--database", database_url]
     with (
         running("web", "127.0.0.1:0", *options, "--metrics", "127.0.0.1:0") as (one, facts),
         running("web", "127.0.0.1:0", *options) as (other, others),
     ):
-        client, answer = sign_in(browser(facts["web"]), "ada", PASSWORD)
-        assert (200, True) == (answer.status_code, "ada" in answer.text)
+        client, answer = sign_in(browser(facts["web"]), "administrator1", PASSWORD)
+        assert (200, True) == (answer.status_code, "administrator1" in answer.text)
         session = {"Cookie": "; ".join(f"{it.name}={it.value}" for it in client.cookies.jar)}
         assert 200 == browser().get(others["web"] + "/audit", headers=session).status_code
         figures = browser().get(facts["metrics"]).text

@@ -14,7 +14,7 @@ def database(tmp_path):
     """The options that name a database with a draft in it."""
     url = f"sqlite:///{tmp_path / 'lamplighter.db'}"
     Store.open(url).close()
-    return ("--database", url, "--by", "anna")
+    return ("--database", url, "--by", "somebody1")
 
 
 def filled(database, number):

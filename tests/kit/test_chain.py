@@ -31,7 +31,7 @@ def chained(done) -> list[Entry]:
 
 
 def act(number: int) -> tuple:
-    return (number, "olga", "pause", 7, "", f"because of {number}")
+    return (number, "operator1", "pause", 7, "", f"because of {number}")
 
 
 TEN = chained(act(number) for number in range(10))
@@ -162,7 +162,7 @@ LINE = chain.encode(TEN[0])
         LINE.replace('"id":1', '"id":true'),
         LINE.replace('"id":1', '"id":1.0'),
         LINE.replace('"id":1', '"id":1,"id":1'),
-        LINE.replace('"who":"olga"', '"who":null'),
+        LINE.replace('"who":"operator1"', '"who":null'),
         LINE.replace('"campaign":7', '"campaign":"7"'),
         LINE.replace('"digest":"', '"digest":"A'),
         LINE.replace('"at":0', '"at":0,"more":0'),

@@ -42,7 +42,6 @@ def matrix(database_url, store, tmp_path, *, seed, homes, strikes, seconds):
         say(f"seed {seed}: struck for {struck - began:.1f} s, over after {monotonic() - struck:.1f} s more")
         starts = sum(process.starts for process in rig.processes)
         say(f"seed {seed}: {landed} strikes landed, {starts} starts, {rig.asked} requests")
-        assert landed >= strikes // 2
     everyone = names(rig.lab)
     assert Counter({Stage.PROVEN: len(everyone)}) == rig.stages()
     assert Counter(dict.fromkeys(everyone, 1)) == rig.activations()
@@ -50,6 +49,8 @@ def matrix(database_url, store, tmp_path, *, seed, homes, strikes, seconds):
     assert [] == refused(store)
     assert 1 == max(rig.sent_with_effect().values())
     assert [] == [it for campaign in rig.campaigns for it in store.record.recount(campaign)]
+    # The campaigns end when they end; but a siege of few strikes would prove little.
+    assert landed >= strikes // 4
 
 
 @pytest.mark.parametrize("seed", [7])  # a process dies of its very first request

@@ -45,13 +45,13 @@ class Setting:
         self.fleet.devices(range(30))
         plan = replace(ONE_WAVE, approvals=2)
         noise = self.fleet.campaigns.create(
-            replace(ONE_WAVE, name="before"), self.fleet.release, "olga", START
+            replace(ONE_WAVE, name="before"), self.fleet.release, "operator1", START
         )
-        number = self.fleet.campaigns.create(plan, self.fleet.release, "olga", START)
+        number = self.fleet.campaigns.create(plan, self.fleet.release, "operator1", START)
         digest = self.fleet.campaigns.find(number).digest
-        self.fleet.campaigns.approve(number, "pia", digest, START)
+        self.fleet.campaigns.approve(number, "reviewer1", digest, START)
         self.fleet.campaigns.approve(number, "paul", digest, START)
-        self.fleet.campaigns.act(number, Act.START, "olga", START)
+        self.fleet.campaigns.act(number, Act.START, "operator1", START)
         self.campaign = self.fleet.campaigns.find(number)
         self.fleet.make(self.campaign, 20)
         for index, device in enumerate(sorted(self.fleet.ordered(self.campaign))):
@@ -60,7 +60,7 @@ class Setting:
                 self.fleet.hear(self.campaign, device, Fact.VERSION_READ, at, version=TARGET)
             else:
                 self.fleet.hear(self.campaign, device, Fact.GIVEN_UP, at)
-        self.fleet.campaigns.revise(noise, replace(ONE_WAVE, name="before"), "olga", START)
+        self.fleet.campaigns.revise(noise, replace(ONE_WAVE, name="before"), "operator1", START)
         self.store = Store(self.fleet.database)
 
     def gathered(self):
@@ -126,14 +126,14 @@ def test_the_same_store_gives_the_same_octets(setting):
     """Signature included; and the next entry in the audit changes them."""
     assert setting.pack() == setting.pack()
     before = setting.pack()
-    setting.fleet.campaigns.act(setting.campaign.id, Act.PAUSE, "olga", START)
+    setting.fleet.campaigns.act(setting.campaign.id, Act.PAUSE, "operator1", START)
     assert before != setting.pack()
 
 
 def test_the_audit_is_proven_against_a_head_that_was_kept(setting):
     """The head of today, and one kept while the campaign ran; one of another chain is refused."""
     kept = setting.store.audit.head()
-    setting.fleet.campaigns.act(setting.campaign.id, Act.PAUSE, "olga", START)
+    setting.fleet.campaigns.act(setting.campaign.id, Act.PAUSE, "operator1", START)
     octets = setting.pack()
     verify(octets, head=setting.store.audit.head())
     found = verify(octets, head=kept)
@@ -150,11 +150,11 @@ def test_votes_of_a_board_are_proven_too(database_url):
     """Each vote that counts stands in the audit with its choice."""
     fleet = Fleet(database_url)
     fleet.devices(range(3))
-    board = Board((Category("Large Suppliers", ("pia", "paul")),))
-    number = fleet.campaigns.create(replace(ONE_WAVE, board=board), fleet.release, "olga", START)
+    board = Board((Category("Large Suppliers", ("reviewer1", "paul")),))
+    number = fleet.campaigns.create(replace(ONE_WAVE, board=board), fleet.release, "operator1", START)
     digest = fleet.campaigns.find(number).digest
-    fleet.campaigns.vote(number, "pia", Choice.REJECT, digest, START)
-    fleet.campaigns.vote(number, "pia", Choice.APPROVE, digest, START)
+    fleet.campaigns.vote(number, "reviewer1", Choice.REJECT, digest, START)
+    fleet.campaigns.vote(number, "reviewer1", Choice.APPROVE, digest, START)
     fleet.campaigns.vote(number, "paul", Choice.ABSTAIN, digest, START)
     gathered = evidence_pack.gather(Store(fleet.database), number, AS_OF)
     verify(sealed(gathered.members, about=gathered.about))

@@ -110,6 +110,12 @@ def test_wide_and_narrow_are_drawn_apart():
     assert "" == charts.draw("one", plot, caption="", alt="", narrow=None).narrow
 
 
+def test_a_long_word_in_a_definition_breaks():
+    """A digest of 64 digits must not make a phone's page wider than the phone."""
+    [rule] = re.findall(r"dl\.definitions dd \{[^}]*color[^}]*\}", page("Report", []))
+    assert "overflow-wrap: anywhere" in rule
+
+
 def test_sections_of_one_name_have_anchors_of_their_own():
     """The contents lead to each."""
     html = page("Report", [Section("By region", (Prose(("x",)),)) for _ in range(4)])

@@ -20,7 +20,7 @@ def range_of(low=0, high=0x10, **changes):
 
 
 def risk(which):
-    return Risk(Hazard.VULNERABLE, which, "olga", "it burns")
+    return Risk(Hazard.VULNERABLE, which, "operator1", "it burns")
 
 
 @given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 30))

@@ -121,7 +121,7 @@ class Provider:
         now = int(time.time())
         claims = {
             "iss": self.issuer, "aud": CLIENT, "sub": "u-1", "iat": now, "exp": now + 300,
-            "nonce": asked["nonce"], "preferred_username": "olga", "roles": ["operator"],
+            "nonce": asked["nonce"], "preferred_username": "operator1", "roles": ["operator"],
         }  # fmt: skip
         claims = {name: it for name, it in (claims | self.claims).items() if it is not None}
         token = self.sign(claims, self) if self.sign else self.signed(claims)

@@ -82,12 +82,12 @@ def test_what_runs_in_a_copy_is_paused_when_it_is_put_back(fleet, url, place, tm
     fleet.devices(range(20, 40))
     fleet.close()
     octets = (tmp_path / "copy.db").read_bytes()
-    found, paused = copies.restore(tmp_path / "copy.db", url, "ada", START, force=True)
+    found, paused = copies.restore(tmp_path / "copy.db", url, "administrator1", START, force=True)
     assert (["C"], octets) == (paused, (tmp_path / "copy.db").read_bytes())
     store = Store.open(url)
     [campaign] = store.campaigns.list()
     last = store.campaigns.events(campaign.id)[-1]
-    assert (CampaignStatus.PAUSED, "ada", "pause") == (campaign.status, last.who, last.what)
+    assert (CampaignStatus.PAUSED, "administrator1", "pause") == (campaign.status, last.who, last.what)
     assert str(found.audited) in last.detail
     assert found.audited < store.audit.verify().id
     store.close()
@@ -99,10 +99,10 @@ def test_nothing_is_put_over_a_database_that_somebody_works_on(fleet, url, tmp_p
     """A lease says so; and without --force nothing is replaced at all."""
     copies.back_up(url, tmp_path / "copy.db")
     with pytest.raises(UsageError, match="--force"):
-        copies.restore(tmp_path / "copy.db", url, "ada", START)
+        copies.restore(tmp_path / "copy.db", url, "administrator1", START)
     Leases(fleet.database).take("inbox", "worker", START, HOUR)
     with pytest.raises(UsageError, match="somebody is at work"):
-        copies.restore(tmp_path / "copy.db", url, "ada", START, force=True)
+        copies.restore(tmp_path / "copy.db", url, "administrator1", START, force=True)
     assert CampaignStatus.RUNNING is fleet.campaigns.list()[0].status
 
 
@@ -115,7 +115,7 @@ def test_a_journal_of_the_old_database_is_not_played_into_the_new_one(fleet, url
     assert kept
     fleet.close()
     wal.write_bytes(kept)
-    copies.restore(tmp_path / "copy.db", url, "ada", START, force=True)
+    copies.restore(tmp_path / "copy.db", url, "administrator1", START, force=True)
     assert 20 == counted(place)[0]
 
 
@@ -125,7 +125,7 @@ def test_what_is_no_copy_is_refused_and_nothing_changes(content, url, place, tmp
     (tmp_path / "copy.db").write_bytes(content)
     before = place.read_bytes()
     with pytest.raises(UsageError, match="no database of Lamplighter"):
-        copies.restore(tmp_path / "copy.db", url, "ada", START, force=True)
+        copies.restore(tmp_path / "copy.db", url, "administrator1", START, force=True)
     assert before == place.read_bytes()
 
 
@@ -140,7 +140,7 @@ def test_a_copy_that_was_damaged_is_refused(url, tmp_path):
         octets[start : start + 64] = b"\xff" * 64
     copy.write_bytes(octets)
     with pytest.raises((VerificationError, UsageError)):
-        copies.restore(copy, url, "ada", START, force=True)
+        copies.restore(copy, url, "administrator1", START, force=True)
 
 
 @pytest.mark.usefixtures("fleet")
@@ -156,7 +156,7 @@ def test_a_copy_whose_audit_was_tampered_with_is_refused(url, tmp_path):
             connection.execute(f"DROP TRIGGER {name}")
         connection.execute("UPDATE audit SET who = 'nobody' WHERE id = 1")
     with pytest.raises(VerificationError):
-        copies.restore(copy, url, "ada", START, force=True)
+        copies.restore(copy, url, "administrator1", START, force=True)
 
 
 def test_postgresql_has_tools_of_its_own(tmp_path):

@@ -57,7 +57,7 @@ def test_json_is_one_object_a_line_with_time_level_and_event(capsys):
         {"reason": f"cannot open postgresql+psycopg://lamplighter:{SECRET}@db/lamplighter"},
         {"reason": f"refused: authorization: Bearer {SECRET}"},
         {"url": f"https://login.example/cb?code={SECRET}&state={SECRET}"},
-        {"body": f"name=ada&password={SECRET}"},
+        {"body": f"name=administrator1&password={SECRET}"},
         {"key": PEM},
         {"key": PEM[:40]},
         {"octets": PEM.encode()},

@@ -179,9 +179,11 @@ def test_the_page_comes_in_the_format_that_is_asked_for(store, accept):
 def test_on_the_pages_address_figures_want_a_token_that_may_read(store):
     """Campaigns have names, and the pages' address is everybody's."""
     people = People(store)
-    people.create(ROOT, "ada", {Role.ADMINISTRATOR}, "correct horse battery")
+    people.create(ROOT, "administrator1", {Role.ADMINISTRATOR}, "correct horse battery")
     app = Starlette(routes=metrics.routes(store, lambda: NOW, people))
-    _, good = people.issue_token(people.local("ada"), "prometheus", {Scope.READ}, people._clock() + DAY)
+    _, good = people.issue_token(
+        people.local("administrator1"), "prometheus", {Scope.READ}, people._clock() + DAY
+    )
     answers = [
         get(app, "/metrics", **headers).status_code for headers in ({}, {"authorization": "Bearer nonsense"})
     ]

@@ -78,10 +78,14 @@ def test_whoever_the_provider_vouches_for_is_in(visit):
     """With the name and the roles that it says, where they wanted to go; and the account is made once."""
     session, target = visit.arrive()
     person, _ = visit.people.of_session(session)
-    assert ("olga", {Scope.READ, Scope.OPERATE}, "/campaigns") == (person.name, set(person.scopes), target)
+    assert ("operator1", {Scope.READ, Scope.OPERATE}, "/campaigns") == (
+        person.name,
+        set(person.scopes),
+        target,
+    )
     visit.arrive()
     done = [(it.who, it.what, it.subject) for it in visit.store.audit.entries()]
-    assert [("system", "create account", "olga")] + [("olga", "sign in", "olga")] * 2 == done
+    assert [("system", "create account", "operator1")] + [("operator1", "sign in", "operator1")] * 2 == done
 
 
 def test_roles_are_the_providers_at_each_sign_in(visit):
@@ -277,18 +281,18 @@ def test_a_name_that_is_none(visit, name):
 def test_account_takeover(visit):
     """A provider's user who calls themselves as a local account does is not let in as that one."""
     root = visit.people.local("root")
-    visit.people.create(root, "ada", [Role.ADMINISTRATOR], "correct horse battery")
-    visit.provider.claims = {"preferred_username": "ADA", "roles": ["administrator"]}
+    visit.people.create(root, "administrator1", [Role.ADMINISTRATOR], "correct horse battery")
+    visit.provider.claims = {"preferred_username": "ADMINISTRATOR1", "roles": ["administrator"]}
     assert "already" in visit.refusal()
-    visit.provider.claims = {"preferred_username": "olga"}
+    visit.provider.claims = {"preferred_username": "operator1"}
     session, _ = visit.arrive()
     visit.people.sign_out(session)
     # The same person under another name stays the same account; another person under theirs is nobody.
-    visit.provider.claims = {"preferred_username": "ada"}
+    visit.provider.claims = {"preferred_username": "administrator1"}
     session, _ = visit.arrive()
-    assert "olga" == visit.people.of_session(session)[0].name
+    assert "operator1" == visit.people.of_session(session)[0].name
     visit.people.sign_out(session)
-    visit.provider.claims = {"preferred_username": "olga", "sub": "u-2"}
+    visit.provider.claims = {"preferred_username": "operator1", "sub": "u-2"}
     assert "already" in visit.refusal()
 
 
@@ -296,8 +300,8 @@ def test_whoever_is_disabled_here_stays_out(visit):
     """Whatever the provider says."""
     session, _ = visit.arrive()
     root = visit.store.people
-    root.create("ada", ["administrator"], None, "test", visit.now)
-    root.disable("olga", "ada", visit.now)
+    root.create("administrator1", ["administrator"], None, "test", visit.now)
+    root.disable("operator1", "administrator1", visit.now)
     assert None is visit.people.of_session(session)
     assert "disabled here" in visit.refusal()
 
@@ -306,11 +310,11 @@ def test_a_provider_has_no_password_here(visit):
     """An account of a provider cannot be given one, and does not sign in by one."""
     visit.provider.claims = {"roles": ["administrator"]}
     session, _ = visit.arrive()
-    olga, _ = visit.people.of_session(session)
+    operator1, _ = visit.people.of_session(session)
     with pytest.raises(UsageError, match="which keeps the password"):
-        visit.people.set_password(olga, "olga", "correct horse battery")
+        visit.people.set_password(operator1, "operator1", "correct horse battery")
     with pytest.raises(UnauthenticatedError, match="wrong"):
-        visit.people.sign_in("olga", "")
+        visit.people.sign_in("operator1", "")
 
 
 def test_keys_that_were_changed_are_fetched_anew_and_not_for_each_token(visit, monkeypatch):

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 from lamplighter.campaign import Cause, Fact, Stage
 from lamplighter.campaign.status import Act, CampaignStatus
@@ -307,6 +307,18 @@ def test_nothing_overtakes_a_request_that_could_not_be_sent(side):
     side.settle()
     assert sorted(side.dcc.counters) == side.dcc.counters
     assert {Stage.ACCEPTED} == set(side.stages().values())
+
+
+def test_a_forecast_that_cannot_be_read_delays_no_campaign(side, ppmid):
+    """What is only looked at fails by itself: the campaign goes on at the same pace."""
+    with side.store.database.writing() as connection:
+        connection.execute(insert(s.forecast).values(campaign=ppmid, made_at=1, document="{}"))
+    side.settle()
+    side.arrive(delivered(request=last(side)), transferred(), activated())
+    assert Stage.PROVEN is side.stage()
+    side.settle()
+    assert CampaignStatus.FINISHED is status(side, ppmid)
+    assert side.reconciler.failures
 
 
 @pytest.mark.usefixtures("ppmid")

@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from sqlalchemy import select, update
 
 from lamplighter.campaign import Fact
 from lamplighter.campaign.status import Act
@@ -22,11 +23,14 @@ from lamplighter.client import DeliveryError, verify_delivery
 from lamplighter.kit import Instant, UsageError
 from lamplighter.kit.instant import DAY, HOUR, MINUTE, SECOND
 from lamplighter.service import webhooks
+from lamplighter.service.backup import back_up
 from lamplighter.service.webhooks import Courier, check_url, may_speak_to
 from lamplighter.store import Store
+from lamplighter.store import schema as s
 from lamplighter.store.webhooks import LIFETIME, PENDING_MAX, Kind, Status, backoff
 from tests.service.hearing import Receiver
 from tests.store.campaigning import START, TARGET, Fleet, eui
+from tests.store.locks import held_up
 
 EVERYTHING = frozenset(Kind)
 NOT_DEVICES = EVERYTHING - {Kind.DEVICE}
@@ -61,7 +65,7 @@ def receiver():
 
 def add(place, url, kinds=NOT_DEVICES, **more):
     """A webhook inside our network."""
-    return webhooks.add(place.store, url, kinds, "anna", Instant(place.now), inside=True, **more)
+    return webhooks.add(place.store, url, kinds, "somebody1", Instant(place.now), inside=True, **more)
 
 
 def told(receiver):
@@ -93,7 +97,7 @@ def test_waves_and_gates_are_told(place, receiver):
     with place.store.database.writing() as connection:
         connection.exec_driver_sql("UPDATE stratum SET held_at = 1, held_because = 'it fails'")
     stratum = place.fleet.rows("SELECT name FROM stratum")[0][0]
-    place.store.campaigns.release_hold(campaign.id, stratum, "anna", START, "seen to")
+    place.store.campaigns.release_hold(campaign.id, stratum, "somebody1", START, "seen to")
     place.courier.tick()
     assert [("gate", "release hold")] == [(it.told["kind"], it.told["what"]) for it in receiver.heard]
 
@@ -151,6 +155,27 @@ def test_nothing_is_told_of_what_was_before(place, receiver):
     add(place, receiver.url, EVERYTHING)
     place.courier.tick()
     assert [] == receiver.heard
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_what_comes_after_a_copy_was_put_back_is_not_taken_for_what_was_told(
+    place, receiver, database_url, tmp_path
+):
+    """Numbers are given out again: a receiver that keeps the ids of what it had must hear of another act."""
+    hook = add(place, receiver.url)
+    campaign = place.fleet.start()
+    place.courier.tick()
+    back_up(database_url, tmp_path / "copy.db")
+    copy = Store.open(f"sqlite:///{tmp_path / 'copy.db'}")
+    events = []
+    for store, act in ((place.store, Act.PAUSE), (copy, Act.ABORT)):
+        store.campaigns.act(campaign.id, act, "operator", START)
+        store.webhooks.gather(None, hook.id, START)
+        events.append(store.webhooks.next(hook.id).event)
+    copy.close()
+    first, second = events
+    assert first.rpartition("-")[0] == second.rpartition("-")[0]
+    assert first != second
 
 
 def test_two_webhooks_are_told_each_for_itself(place, receiver):
@@ -301,7 +326,7 @@ def test_what_nobody_took_for_days_is_dead_and_can_be_replayed(place):
         )
         receiver.manner = "take"
         receiver.heard.clear()
-        assert 2 == place.store.webhooks.replay([it.id for it in dead], "anna", Instant(place.now))
+        assert 2 == place.store.webhooks.replay([it.id for it in dead], "somebody1", Instant(place.now))
         place.courier.tick()
         assert ["create", "start"] == told(receiver)
 
@@ -333,7 +358,7 @@ def test_replaying_what_is_not_there_does_nothing(place, receiver):
     place.courier.tick()
     ids = [it.id for it in place.store.webhooks.deliveries()]
     with pytest.raises(UsageError, match="no delivery 999"):
-        place.store.webhooks.replay([*ids, 999], "anna", START)
+        place.store.webhooks.replay([*ids, 999], "somebody1", START)
     place.courier.tick()
     assert 2 == len(receiver.heard)
 
@@ -343,15 +368,56 @@ def test_a_removed_webhook_is_told_nothing_more(place, receiver):
     hook = add(place, receiver.url)
     place.fleet.start()
     place.store.webhooks.gather(None, hook.id, START)
-    removed = place.store.webhooks.remove(hook.id, "anna", START)
+    removed = place.store.webhooks.remove(hook.id, "somebody1", START)
     place.courier.tick()
     assert ("", [], []) == (removed.secret, place.store.webhooks.all(), receiver.heard)
     (delivery, *_) = place.store.webhooks.deliveries()
     assert (Status.DEAD, "the webhook was removed") == (delivery.status, delivery.reason)
     with pytest.raises(UsageError, match="removed"):
-        place.store.webhooks.replay([delivery.id], "anna", START)
+        place.store.webhooks.replay([delivery.id], "somebody1", START)
     with pytest.raises(UsageError, match="no webhook"):
-        place.store.webhooks.remove(hook.id, "anna", START)
+        place.store.webhooks.remove(hook.id, "somebody1", START)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("act", ["delivered", "failed", "replay"])
+def test_a_webhook_is_removed_while_a_delivery_of_it_is_noted(place, receiver, act):
+    """Both change the webhook and then its deliveries: none of two waits for the other, and one fails."""
+    hook = add(place, receiver.url)
+    place.fleet.start()
+    place.courier._ready()
+    deliveries = place.store.webhooks
+    delivery = deliveries.next(hook.id)
+    doing = {
+        "delivered": lambda: deliveries.delivered(None, delivery, START),
+        "failed": lambda: deliveries.failed(None, delivery, "because", START),
+        "replay": lambda: deliveries.replay([delivery.id], "somebody1", START),
+    }[act]
+    if act == "replay":
+        deliveries.delivered(None, delivery, START)
+    row = select(s.webhook).where(s.webhook.c.id == hook.id)
+    mine = update(s.delivery).where(s.delivery.c.id == delivery.id).values(reason="looked at")
+    with held_up(place.fleet.database, row, doing) as removing:
+        assert 1 == removing.execute(mine).rowcount
+
+
+def test_a_courier_lives_on_after_a_mistake_of_ours(place, receiver, monkeypatch):
+    """One look that fails, for whatever reason, is not the end of all deliveries."""
+    add(place, receiver.url)
+    place.fleet.start()
+    gather, failed = place.store.webhooks.gather, []
+
+    def mistaken(*given):
+        if not failed:
+            failed.append(given)
+            raise KeyError("a mistake")
+        return gather(*given)
+
+    monkeypatch.setattr(place.store.webhooks, "gather", mistaken)
+    arrived = receiver.arrived
+    with Courier(place.store, lambda: Instant(place.now), poll=0.05):
+        assert arrived.wait(20)
+    assert failed
 
 
 def test_two_couriers_deliver_nothing_twice(place, receiver):
@@ -482,7 +548,7 @@ def test_a_name_of_this_machine_is_found_out_at_delivery(place, name):
     """Whatever way the loopback address is spelt in, it is what the name leads to that counts."""
     with Receiver() as receiver:
         place.store.webhooks.add(
-            f"https://{name}:{receiver.port}/", {Kind.CAMPAIGN}, "secret", "anna", Instant(place.now)
+            f"https://{name}:{receiver.port}/", {Kind.CAMPAIGN}, "secret", "somebody1", Instant(place.now)
         )
         place.fleet.start()
         place.courier.tick()
@@ -531,16 +597,18 @@ def test_addresses_that_are_refused_at_once(url):
 def test_a_webhook_needs_something_to_be_told_of_and_a_campaign_that_is_there(place):
     """Nothing is written where either is missing."""
     with pytest.raises(UsageError, match="one kind"):
-        webhooks.add(place.store, "https://hooks.example/", set(), "anna", START)
+        webhooks.add(place.store, "https://hooks.example/", set(), "somebody1", START)
     with pytest.raises(UsageError, match="no campaign 9"):
-        webhooks.add(place.store, "https://hooks.example/", NOT_DEVICES, "anna", START, campaign=9)
+        webhooks.add(place.store, "https://hooks.example/", NOT_DEVICES, "somebody1", START, campaign=9)
     assert [] == place.store.webhooks.all()
 
 
 def test_adding_and_removing_stand_in_the_audit(place, receiver):
     """Who did it, and where to; never the secret."""
     hook = add(place, receiver.url)
-    place.store.webhooks.remove(hook.id, "bert", START)
+    place.store.webhooks.remove(hook.id, "somebody2", START)
     entries = [it for it in place.store.audit.entries() if "webhook" in it.what]
-    assert [("anna", "add webhook"), ("bert", "remove webhook")] == [(it.who, it.what) for it in entries]
+    assert [("somebody1", "add webhook"), ("somebody2", "remove webhook")] == [
+        (it.who, it.what) for it in entries
+    ]
     assert hook.secret not in json.dumps([it.detail + it.subject for it in entries])

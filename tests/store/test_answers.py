@@ -36,9 +36,9 @@ def names(store):
 def test_several_transactions_are_kept_together(store):
     """What one writes the next one reads, and the audit has all of it in its order."""
     with store.database.together():
-        number = store.campaigns.create(ONE_WAVE, 1, "olga", START)
+        number = store.campaigns.create(ONE_WAVE, 1, "operator1", START)
         assert "C" == store.campaigns.find(number).name
-        store.campaigns.revise(number, ONE_WAVE, "olga", START)
+        store.campaigns.revise(number, ONE_WAVE, "operator1", START)
     assert ["C"] == names(store)
     assert ["create", "revise"] == [it.what for it in store.audit.entries(campaign=number)]
     store.audit.verify()
@@ -50,8 +50,8 @@ def test_or_none_of_them_is(store):
 
     def twice():
         with store.database.together():
-            store.campaigns.create(ONE_WAVE, 1, "olga", START)
-            store.campaigns.create(ONE_WAVE, 1, "olga", START)
+            store.campaigns.create(ONE_WAVE, 1, "operator1", START)
+            store.campaigns.create(ONE_WAVE, 1, "operator1", START)
 
     with pytest.raises(UsageError):
         twice()
@@ -63,7 +63,7 @@ def test_what_fails_within_and_is_caught_is_undone_alone(store):
 
     def failing():
         with store.database.writing() as connection:
-            audit.note(connection, START, "olga", "fail")
+            audit.note(connection, START, "operator1", "fail")
             connection.execute(s.answer.insert().values(_row("gone")))
             raise UsageError("no")
 
@@ -82,7 +82,7 @@ def test_another_thread_is_not_drawn_in(store):
     """It has transactions of its own, and sees what was committed."""
     with store.database.together():
         with ThreadPoolExecutor(1) as pool:
-            store.campaigns.create(ONE_WAVE, 1, "olga", START)
+            store.campaigns.create(ONE_WAVE, 1, "operator1", START)
             assert [] == pool.submit(names, store).result(20)
         assert ["C"] == names(store)
 
@@ -94,7 +94,7 @@ def _row(key):
     return {"account": "a", "key": key, "digest": DIGEST, "status": 200, "body": "", "at": START}
 
 
-def ask(store, key, body="done", now=START, account="olga"):
+def ask(store, key, body="done", now=START, account="operator1"):
     """An act under a key; what it is told."""
     with store.database.together() as connection:
         before = store.answers.claim(connection, account, key, DIGEST, now)
@@ -117,7 +117,7 @@ def test_of_what_failed_there_is_no_answer(store):
 
     def refused():
         with store.database.together() as connection:
-            store.answers.claim(connection, "olga", "k", DIGEST, START)
+            store.answers.claim(connection, "operator1", "k", DIGEST, START)
             raise UsageError("it cannot be done yet")
 
     with pytest.raises(UsageError):

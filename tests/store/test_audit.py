@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import select, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from lamplighter.campaign.board import Choice
 from lamplighter.campaign.status import Act
@@ -40,7 +40,7 @@ def fleet(database_url):
     fleet.close()
 
 
-def say(database, *whats: str, who: str = "olga") -> None:
+def say(database, *whats: str, who: str = "operator1") -> None:
     """One transaction that does these things."""
     with database.writing() as connection:
         for what in whats:
@@ -50,7 +50,7 @@ def say(database, *whats: str, who: str = "olga") -> None:
 def fail(database) -> None:
     """One that does something, and comes to nothing."""
     with database.writing() as connection:
-        audit.note(connection, START, "olga", "undone")
+        audit.note(connection, START, "operator1", "undone")
         raise ZeroDivisionError
 
 
@@ -109,7 +109,7 @@ def test_what_a_savepoint_undoes_is_not_noted(database):
 def test_nothing_is_noted_outside_of_a_transaction_that_writes(database):
     """A note that nobody would chain is a mistake, and says so; so is one by nobody."""
     with database.reading() as connection, pytest.raises(UsageError, match="outside"):
-        audit.note(connection, START, "olga", "look")
+        audit.note(connection, START, "operator1", "look")
     for who in ("", "x" * 65):
         with pytest.raises(UsageError, match="1 to 64"):
             say(database, "act", who=who)
@@ -118,7 +118,7 @@ def test_nothing_is_noted_outside_of_a_transaction_that_writes(database):
 def test_words_that_a_database_cannot_keep_are_replaced_before_they_are_sealed(database):
     """NUL and half surrogates: what stands in the table is what the digest is of."""
     with database.writing() as connection:
-        audit.note(connection, START, "olga", "act", subject="a\0b", detail="\ud800 →")
+        audit.note(connection, START, "operator1", "act", subject="a\0b", detail="\ud800 →")
     [entry] = Audit(database).entries()
     assert ("a\N{REPLACEMENT CHARACTER}b", "? →") == (entry.subject, entry.detail)
     assert 1 == Audit(database).verify().id
@@ -145,11 +145,23 @@ def test_the_head_is_locked_from_just_before_the_commit(database_url):
     """A transaction that thinks for long holds up nobody, though it has noted something before."""
     slow, quick = Database.open(database_url), Database.open(database_url)
     with slow.writing() as connection:
-        audit.note(connection, START, "olga", "slow")
+        audit.note(connection, START, "operator1", "slow")
         say(quick, "quick")
     assert ["quick", "slow"] == [it.what for it in Audit(quick).entries()]
     slow.close()
     quick.close()
+
+
+@PG
+def test_a_connection_that_breaks_says_so_itself(database_url):
+    """What is told is that the database was not reached, which may be tried again, and no mistake of ours."""
+    database = Database.open(database_url)
+    own = text("SELECT pg_terminate_backend(pg_backend_pid())")
+    with pytest.raises(OperationalError), database.writing() as connection:
+        connection.execute(own)
+    say(database, "after")
+    assert ["after"] == [it.what for it in Audit(database).entries()]
+    database.close()
 
 
 # --- what may be done to it
@@ -193,7 +205,7 @@ def test_the_database_refuses_to_put_another_in_the_place_of_one(database):
                 " SELECT id, at, 'x', what, campaign, subject, detail, digest FROM audit"
             )
         )
-    assert ["olga", "olga"] == [it.who for it in Audit(database).entries()]
+    assert ["operator1", "operator1"] == [it.who for it in Audit(database).entries()]
 
 
 @pytest.mark.parametrize(
@@ -281,12 +293,12 @@ def test_an_export_verifies_without_the_database(database):
 def test_entries_are_found_by_whom_of_what_and_page_by_page(database):
     """Forwards above a number, or the latest first below one."""
     for number in range(6):
-        say(database, "even" if number % 2 == 0 else "odd", who="olga" if number < 4 else "pia")
+        say(database, "even" if number % 2 == 0 else "odd", who="operator1" if number < 4 else "reviewer1")
     found = Audit(database)
     assert [3, 4] == [it.id for it in found.entries(after=2, limit=2)]
     assert [6, 5] == [it.id for it in found.entries(before=7, limit=2)]
-    assert [1, 3] == [it.id for it in found.entries(who="olga", what="even")]
-    assert [5] == [it.id for it in found.entries(who="pia", what="even", before=6)]
+    assert [1, 3] == [it.id for it in found.entries(who="operator1", what="even")]
+    assert [5] == [it.id for it in found.entries(who="reviewer1", what="even", before=6)]
     assert [] == found.entries(campaign=1)
 
 
@@ -296,19 +308,21 @@ def test_entries_are_found_by_whom_of_what_and_page_by_page(database):
 def test_every_act_on_a_campaign_is_an_entry(fleet):
     """Who, what, and what an approval was bound to."""
     plan = ONE_WAVE.__class__("D", ONE_WAVE.waves, approvals=1)
-    number = fleet.campaigns.create(plan, fleet.release, "olga", START)
+    number = fleet.campaigns.create(plan, fleet.release, "operator1", START)
     first = fleet.campaigns.find(number).digest
-    fleet.campaigns.revise(number, plan.__class__("D", plan.waves, approvals=1, batch_max=7), "olga", START)
+    fleet.campaigns.revise(
+        number, plan.__class__("D", plan.waves, approvals=1, batch_max=7), "operator1", START
+    )
     digest = fleet.campaigns.find(number).digest
-    fleet.campaigns.approve(number, "pia", digest, START)
+    fleet.campaigns.approve(number, "reviewer1", digest, START)
     for act in (Act.START, Act.PAUSE, Act.RESUME, Act.ABORT):
-        fleet.campaigns.act(number, act, "olga", START, f"why {act.value}")
+        fleet.campaigns.act(number, act, "operator1", START, f"why {act.value}")
     entries = Audit(fleet.database).entries(campaign=number)
     expected = [
-        ("olga", "create", "D", first.hex()),
-        ("olga", "revise", "D", digest.hex()),
-        ("pia", "approve", "", digest.hex()),
-        *(("olga", it, "", f"why {it}") for it in ("start", "pause", "resume", "abort")),
+        ("operator1", "create", "D", first.hex()),
+        ("operator1", "revise", "D", digest.hex()),
+        ("reviewer1", "approve", "", digest.hex()),
+        *(("operator1", it, "", f"why {it}") for it in ("start", "pause", "resume", "abort")),
     ]
     assert expected == [(it.who, it.what, it.subject, it.detail) for it in entries]
 
@@ -361,16 +375,16 @@ def test_an_order_that_came_to_nothing_is_no_entry(fleet):
 def test_releases_and_imports_are_entries(fleet):
     """Added once though it is registered twice; withdrawn once; a file begun and taken in."""
     registry = fleet.registry
-    registry.add_release("R", registry.release("R"), "olga", START)
-    registry.withdraw_release("R", START, "olga", "bricks displays")
-    registry.withdraw_release("R", START, "olga", "again")
+    registry.add_release("R", registry.release("R"), "operator1", START)
+    registry.withdraw_release("R", START, "operator1", "bricks displays")
+    registry.withdraw_release("R", START, "operator1", "again")
     with registry.loading() as loading:
-        loading.note(START, "olga", "import begun", "fleet.csv")
+        loading.note(START, "operator1", "import begun", "fleet.csv")
     said = [(it.who, it.what, it.subject) for it in Audit(fleet.database).entries()]
     assert [
         ("system", "add release", "R"),
-        ("olga", "withdraw release", "R"),
-        ("olga", "import begun", "fleet.csv"),
+        ("operator1", "withdraw release", "R"),
+        ("operator1", "import begun", "fleet.csv"),
     ] == said
 
 
@@ -380,7 +394,7 @@ def test_a_load_that_failed_was_none(fleet):
 
     def load() -> None:
         with fleet.registry.loading() as loading:
-            loading.note(START, "olga", "import", "fleet.csv")
+            loading.note(START, "operator1", "import", "fleet.csv")
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -410,32 +424,32 @@ def test_a_board_decides_and_its_votes_are_bound_to_what_was_voted_on(fleet):
     from lamplighter.campaign import plan as plans
 
     plan = plans.parse(BOARD)
-    number = fleet.campaigns.create(plan, fleet.release, "olga", START)
+    number = fleet.campaigns.create(plan, fleet.release, "operator1", START)
     digest = fleet.campaigns.find(number).digest
     with pytest.raises(UsageError, match="decided by its board"):
-        fleet.campaigns.approve(number, "pia", digest, START)
+        fleet.campaigns.approve(number, "reviewer1", digest, START)
     with pytest.raises(UsageError, match="has no vote"):
-        fleet.campaigns.vote(number, "olga", Choice.APPROVE, digest, START)
+        fleet.campaigns.vote(number, "operator1", Choice.APPROVE, digest, START)
     with pytest.raises(UsageError, match="it was changed"):
         fleet.campaigns.vote(number, "ann", Choice.APPROVE, bytes(32), START)
     fleet.campaigns.vote(number, "Ann", Choice.APPROVE, digest, START)
     fleet.campaigns.vote(number, "bob", Choice.ABSTAIN, digest, START)
     with pytest.raises(UsageError, match="2 of 3 votes are cast"):
-        fleet.campaigns.act(number, Act.START, "olga", START)
+        fleet.campaigns.act(number, Act.START, "operator1", START)
     fleet.campaigns.vote(number, "cat", Choice.REJECT, digest, START)
     with pytest.raises(UsageError, match="the outcome is reject"):
-        fleet.campaigns.act(number, Act.START, "olga", START)
+        fleet.campaigns.act(number, Act.START, "operator1", START)
     fleet.campaigns.vote(number, "cat", Choice.APPROVE, digest, START)
     fleet.campaigns.revise(
-        number, plans.parse(BOARD.replace("share = 1", "share = 1\nminimum = 1")), "olga", START
+        number, plans.parse(BOARD.replace("share = 1", "share = 1\nminimum = 1")), "operator1", START
     )
     assert [False] * 3 == [it.valid for it in fleet.campaigns.votes(number)]
     with pytest.raises(UsageError, match="0 of 3 votes are cast"):
-        fleet.campaigns.act(number, Act.START, "olga", START)
+        fleet.campaigns.act(number, Act.START, "operator1", START)
     digest = fleet.campaigns.find(number).digest
     for member in ("ann", "bob", "cat"):
         fleet.campaigns.vote(number, member, Choice.APPROVE, digest, START)
-    fleet.campaigns.act(number, Act.START, "olga", START)
+    fleet.campaigns.act(number, Act.START, "operator1", START)
     cast = [(it.who, it.subject, it.detail.split()[0]) for it in Audit(fleet.database).entries(what="vote")]
     assert [("Ann", "Large Suppliers", "approve"), ("bob", "Large Suppliers", "abstain")] == cast[:2]
     assert 7 == len(cast)

@@ -346,14 +346,14 @@ def test_advisories_stand_until_they_are_closed(fleet):
     """Declared by somebody, with a reason, in the audit; closed once."""
     whole = Whole(fleet.database)
     which = Range(0x1234, 1, FirmwareVersion(0), OLD)
-    number = whole.advise(which, " loses its keys ", "olga", START)
+    number = whole.advise(which, " loses its keys ", "operator1", START)
     [found] = whole.advisories()
-    assert (which, "loses its keys", "olga", START) == (found.range, found.reason, found.who, found.at)
+    assert (which, "loses its keys", "operator1", START) == (found.range, found.reason, found.who, found.at)
     whole.close_advisory(number, "olaf", Instant(START + 1))
     assert [] == whole.advisories()
     with pytest.raises(UsageError, match="no open advisory"):
         whole.close_advisory(number, "olaf", START)
-    assert [("olga", "declare vulnerable"), ("olaf", "close advisory")] == [
+    assert [("operator1", "declare vulnerable"), ("olaf", "close advisory")] == [
         (it.who, it.what)
         for it in Audit(fleet.database).entries()
         if "vulnerable" in it.what or "advisory" in it.what
@@ -363,7 +363,7 @@ def test_advisories_stand_until_they_are_closed(fleet):
 @pytest.mark.parametrize("reason", ["", "  ", "x" * 501])
 def test_an_advisory_without_a_reason_is_none(fleet, reason):
     with pytest.raises(UsageError, match="say why"):
-        Whole(fleet.database).advise(Range(1, None, OLD, TARGET), reason, "olga", START)
+        Whole(fleet.database).advise(Range(1, None, OLD, TARGET), reason, "operator1", START)
 
 
 def test_a_range_of_versions_does_not_end_before_it_begins():

@@ -21,7 +21,9 @@ from lamplighter.registry import (
 )
 from lamplighter.store import Fence, LeaseLostError, Store
 from lamplighter.store import schema as s
+from lamplighter.store.orders import next_counter
 from lamplighter.store.outbox import RENEWED, Answer, Exclusion
+from tests.store.locks import held_up
 
 NOW = Instant(1_795_000_000_000_000)
 NEW = FirmwareVersion(2)
@@ -207,3 +209,14 @@ def test_a_fence_that_was_never_taken_is_no_fence(store):
     """Made up, or of another name: refused."""
     with pytest.raises(LeaseLostError):
         store.outbox.answer(Fence("outbox", "nobody", 1), [], NOW)
+
+
+@pytest.mark.usefixtures("campaign")
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_requests_are_renewed_while_others_recall_some_and_order_others(store, fence):
+    """Both take requests first and then counters: none of two waits for the other, and one of them fails."""
+    first, second = (it.counter for it in store.outbox.open_requests())
+    row = select(s.request.c.counter).where(s.request.c.counter == first)
+    with held_up(store.database, row, lambda: store.outbox.renew(fence, [first, second], NOW)) as recalling:
+        assert next_counter(store.database, recalling, NOW) > second
+    assert 2 == len(store.outbox.open_requests())

@@ -53,10 +53,10 @@ def test_every_plan_that_a_draft_had_is_kept(fleet):
     """With who wrote it, who gave their word for it, and in their order."""
     first = Plan("C", (Wave("all", 1.0),), approvals=1)
     second = Plan("C", (Wave("all", 1.0),), approvals=1, batch_max=7)
-    number = fleet.campaigns.create(first, fleet.release, "olga", START)
-    fleet.campaigns.approve(number, "pia", fleet.campaigns.find(number).digest, START)
+    number = fleet.campaigns.create(first, fleet.release, "operator1", START)
+    fleet.campaigns.approve(number, "reviewer1", fleet.campaigns.find(number).digest, START)
     fleet.campaigns.revise(number, second, "omar", Instant(START + 1))
     one, two = fleet.campaigns.plans(number)
-    assert (1, first, "olga", ("pia",)) == (one.number, one.plan, one.who, one.approvers)
+    assert (1, first, "operator1", ("reviewer1",)) == (one.number, one.plan, one.who, one.approvers)
     assert (2, second, "omar", ()) == (two.number, two.plan, two.who, two.approvers)
     assert fleet.campaigns.find(number).digest == two.digest

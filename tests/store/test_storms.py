@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from lamplighter.campaign.storms import Heard, StormRules, is_over, is_version_storm
 from lamplighter.kit import FirmwareVersion, ImageHash, Instant, UsageError
-from lamplighter.kit.instant import DAY, HOUR, MINUTE
+from lamplighter.kit.instant import DAY, HOUR, MINUTE, SECOND
 from lamplighter.registry import Procedure, Release
 from lamplighter.store.audit import Audit
 from lamplighter.store.inbox import Inbox, Incoming
+from lamplighter.store.leases import Leases
 from lamplighter.store.storms import Storms
 from tests.store.campaigning import OLD, PPMIDS, START, TARGET, Fleet, eui
 
@@ -200,15 +201,15 @@ def test_only_a_release_for_it_can_cure_a_storm(alerts):
     fit = add("on the path", replace(one, path=frozenset({OLD}), hash=ImageHash(b"\5" * 32)))
     assert [fit, alerts.fleet.release] == alerts.storms.candidates(storm)
     with pytest.raises(UsageError, match="cannot cure"):
-        alerts.storms.link(storm.id, fit - 1, "olga", HOUR0)
-    alerts.storms.link(storm.id, fit, "olga", HOUR0)
+        alerts.storms.link(storm.id, fit - 1, "operator1", HOUR0)
+    alerts.storms.link(storm.id, fit, "operator1", HOUR0)
     assert fit == alerts.storms.find(storm.id).cured_by
     entry = Audit(alerts.fleet.database).entries()[-1]
-    assert ("olga", "storm cure", "storm 1", f"release {fit}") == (
+    assert ("operator1", "storm cure", "storm 1", f"release {fit}") == (
         entry.who, entry.what, entry.subject, entry.detail,
     )  # fmt: skip
     with pytest.raises(UsageError, match="no storm 99"):
-        alerts.storms.link(99, fit, "olga", HOUR0)
+        alerts.storms.link(99, fit, "operator1", HOUR0)
 
 
 def test_before_and_after_the_cure(alerts):
@@ -282,3 +283,28 @@ def test_no_alert_is_lost_or_counted_twice(tmp_path_factory, raised):
     for storm in alerts.storms.list():
         assert storm.alerts == sum(it.alerts for it in alerts.storms.hours(storm))
     alerts.fleet.close()
+
+
+def test_more_codes_than_anybody_has_defined_are_counted(alerts):
+    """Each code that ever came stands in a statement: SQLite takes no more than 1,000 ORs."""
+    alerts.fleet.devices(range(1))
+    for number in range(1_100):
+        alerts.raise_(0, HOUR0, code=f"{number:04X}")
+    alerts.storms.watch(None, HOUR0 + MINUTE)
+    assert 1_000 < sum(it.alerts for it in alerts.storms.volumes(HOUR0, HOUR0 + HOUR))
+
+
+def test_a_count_that_takes_longer_than_a_lease_is_kept(alerts):
+    """The lease is held on to from hour to hour: else each of two would lose what it counted to the other."""
+    leases, moments = Leases(alerts.fleet.database), [HOUR0]
+
+    def hold():
+        moments.append(Instant(moments[-1] + 50 * SECOND))  # so long an hour's count takes
+        assert leases.take("storms", "another", moments[-1], MINUTE) is None
+        return leases.take("storms", "one", moments[-1], MINUTE)
+
+    alerts.fleet.devices(range(1))
+    alerts.raise_(0, HOUR0 - 5 * HOUR, weight=500)
+    assert leases.take("storms", "one", HOUR0, MINUTE) is not None
+    assert 1 <= alerts.storms.watch(hold, HOUR0)
+    assert moments[-1] > HOUR0 + 2 * MINUTE

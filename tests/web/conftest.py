@@ -34,7 +34,12 @@ if TYPE_CHECKING:
 CHROMIUM = "/usr/bin/chromium"
 PASSWORD = "correct horse battery"
 ROOT = Person.of("root", Role)
-PEOPLE = {"vera": Role.VIEWER, "olga": Role.OPERATOR, "pia": Role.APPROVER, "ada": Role.ADMINISTRATOR}
+PEOPLE = {
+    "viewer1": Role.VIEWER,
+    "operator1": Role.OPERATOR,
+    "reviewer1": Role.APPROVER,
+    "administrator1": Role.ADMINISTRATOR,
+}
 """One account of each role; all have the same password."""
 INLINE = {"a", "b", "code", "mark", "small", "span", "strong", "time"}
 BY_ROLE = {role.value: name for name, role in PEOPLE.items()}

@@ -116,22 +116,22 @@ class Scene:
         good = ota()
         store.registry.put_cpl([listed(bad, CplStatus.WITHDRAWN), listed(good)])
         withdrawn = store.registry.add_release(
-            "Display 1.11", read(bad, "11.4").release(), "olga", self.side.now
+            "Display 1.11", read(bad, "11.4").release(), "operator1", self.side.now
         )
         self.release = store.registry.add_release(
-            "Display 2.0", read(good, "11.4").release([OLD, OLDER]), "olga", self.side.now
+            "Display 2.0", read(good, "11.4").release([OLD, OLDER]), "operator1", self.side.now
         )
         store.registry.withdraw_release(
-            withdrawn, Instant(now - 9 * DAY), "olga", "loses the tariff at midnight"
+            withdrawn, Instant(now - 9 * DAY), "operator1", "loses the tariff at midnight"
         )
         store.fleet.advise(
             Range(MANUFACTURER, MODEL, FirmwareVersion(0), OLDER),
             "answers unsigned commands on the HAN: CVE-2030-1234",
-            "olga",
+            "operator1",
             Instant(now - 3 * DAY),
         )
         self.side.now = now
-        self.campaign = store.campaigns.create(plans.parse(PLAN), self.release, "olga", self.side.now)
+        self.campaign = store.campaigns.create(plans.parse(PLAN), self.release, "operator1", self.side.now)
         self.side.act(self.campaign, Act.START)
         self.side.settle()
         self._speak()

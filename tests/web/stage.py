@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 PASSWORD = "correct horse battery"
 ROOT = Person.of("root", Role)
 PEOPLE = {
-    "olga": [Role.OPERATOR],
-    "pia": [Role.APPROVER],
-    "vera": [Role.VIEWER],
-    "ada": [Role.ADMINISTRATOR],
+    "operator1": [Role.OPERATOR],
+    "reviewer1": [Role.APPROVER],
+    "viewer1": [Role.VIEWER],
+    "administrator1": [Role.ADMINISTRATOR],
     "omar": [Role.OPERATOR, Role.APPROVER],
 }
 

@@ -11,20 +11,20 @@ from lamplighter.store.inbox import Incoming
 from .stage import PLAN, stage
 
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
-OLGA, PIA = Person.of("olga", [Role.OPERATOR]), Person.of("pia", [Role.APPROVER])
+OPERATOR, REVIEWER = Person.of("operator1", [Role.OPERATOR]), Person.of("reviewer1", [Role.APPROVER])
 PAGES = {
-    "/campaigns": "olga",
-    "/campaigns/{running}": "olga",
-    "/campaigns/{running}?act=abort": "olga",
-    "/campaigns/{draft}": "vera",
-    "/campaigns/new": "olga",
-    "/campaigns/new?like={running}": "olga",
-    "/campaigns/{running}/compare?with={other}": "vera",
-    "/approvals": "pia",
-    "/letters": "olga",
-    "/letters/1": "olga",
-    "/storms": "olga",
-    "/audit": "vera",
+    "/campaigns": "operator1",
+    "/campaigns/{running}": "operator1",
+    "/campaigns/{running}?act=abort": "operator1",
+    "/campaigns/{draft}": "viewer1",
+    "/campaigns/new": "operator1",
+    "/campaigns/new?like={running}": "operator1",
+    "/campaigns/{running}/compare?with={other}": "viewer1",
+    "/approvals": "reviewer1",
+    "/letters": "operator1",
+    "/letters/1": "operator1",
+    "/storms": "operator1",
+    "/audit": "viewer1",
 }
 
 
@@ -36,12 +36,12 @@ def live(tmp_path_factory):
         made = {}
         for key, kind in (("running", "displays"), ("other", "switches"), ("draft", "displays")):
             plan = PLAN.format(name=key, kind={"displays": "PPMID", "switches": "HCALCS"}[kind])
-            campaign = office.create(OLGA, plan, found.releases[kind])
-            office.approve(PIA, campaign.id)
+            campaign = office.create(OPERATOR, plan, found.releases[kind])
+            office.approve(REVIEWER, campaign.id)
             if key == "draft":
-                office.revise(OLGA, campaign.id, plan.replace("5000", "900"))
+                office.revise(OPERATOR, campaign.id, plan.replace("5000", "900"))
             else:
-                office.act(OLGA, campaign.id, Act.START)
+                office.act(OPERATOR, campaign.id, Act.START)
             made[key] = campaign.id
         now = office.clock()
         found.store.inbox.take_in([Incoming(b"<a/>", now, now, "N62", None, 1, (), "no such request")])

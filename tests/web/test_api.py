@@ -152,7 +152,7 @@ def test_a_session_of_the_web_counts_for_nothing_here(site):
 
 def test_me(site):
     """A token tells whose it is."""
-    assert {"name": "olga", "roles": ["operator"], "scopes": ["read"]} == (
+    assert {"name": "operator1", "roles": ["operator"], "scopes": ["read"]} == (
         program(site, "operator", {Scope.READ}).get("/me").json()
     )
 
@@ -162,26 +162,26 @@ def test_me(site):
 
 def test_a_campaign_from_its_image_to_its_end(stocked):
     """Try, write down, approve as somebody else, start, pause, resume, abort; and the audit has it all."""
-    site, olga = stocked, program(stocked)
-    tried = olga.post("/campaigns/dry-run", json={"plan": plan(), "release": site.release}).json()
+    site, operator1 = stocked, program(stocked)
+    tried = operator1.post("/campaigns/dry-run", json={"plan": plan(), "release": site.release}).json()
     assert tried["eligible"] == sum(tried["waves"]) > 0
     made = draft(site)
-    assert ("draft", "olga", tried["digest"]) == (made["status"], made["created_by"], made["digest"])
-    problem(olga.post(f"/campaigns/{made['id']}/start", json={}), 409, "refused")
+    assert ("draft", "operator1", tried["digest"]) == (made["status"], made["created_by"], made["digest"])
+    problem(operator1.post(f"/campaigns/{made['id']}/start", json={}), 409, "refused")
     seen = program(site, "approver").post(
         f"/campaigns/{made['id']}/approvals", json={"digest": made["digest"]}
     )
-    assert [("pia", True)] == [(it["by"], it["valid"]) for it in seen.json()["approvals"]]
+    assert [("reviewer1", True)] == [(it["by"], it["valid"]) for it in seen.json()["approvals"]]
     for act, status in (
         ("start", "running"),
         ("pause", "paused"),
         ("resume", "running"),
         ("abort", "aborting"),
     ):
-        answer = olga.post(f"/campaigns/{made['id']}/{act}", json={"reason": f"time to {act}"})
+        answer = operator1.post(f"/campaigns/{made['id']}/{act}", json={"reason": f"time to {act}"})
         assert (200, status) == (answer.status_code, answer.json()["status"])
-    problem(olga.post(f"/campaigns/{made['id']}/pause", json={}), 409, "refused")
-    entries = everything(olga, "/audit", campaign=made["id"])
+    problem(operator1.post(f"/campaigns/{made['id']}/pause", json={}), 409, "refused")
+    entries = everything(operator1, "/audit", campaign=made["id"])
     assert ["create", "approve", "start", "pause", "resume", "abort"] == [it["what"] for it in entries]
     assert "time to abort" == entries[-1]["detail"]
 
@@ -189,13 +189,13 @@ def test_a_campaign_from_its_image_to_its_end(stocked):
 def test_a_plan_that_changes_voids_its_approvals(stocked):
     """The digest is another one, and what was approved is not what would be started."""
     made = approved(stocked)
-    olga = program(stocked)
-    revised = olga.put(
+    operator1 = program(stocked)
+    revised = operator1.put(
         f"/campaigns/{made['id']}/plan", json={"plan": plan().replace("minimum = 1", "minimum = 2")}
     ).json()
     assert made["digest"] != revised["digest"]
     assert [False] == [it["valid"] for it in revised["approvals"]]
-    problem(olga.post(f"/campaigns/{made['id']}/start", json={}), 409, "refused")
+    problem(operator1.post(f"/campaigns/{made['id']}/start", json={}), 409, "refused")
     stale = program(stocked, "approver").post(
         f"/campaigns/{made['id']}/approvals", json={"digest": made["digest"]}
     )
@@ -204,7 +204,9 @@ def test_a_plan_that_changes_voids_its_approvals(stocked):
 
 def test_whoever_wrote_a_plan_does_not_approve_it(stocked):
     """Also with a token that could."""
-    stocked.people.set_roles(stocked.people.local("ada"), "olga", [Role.OPERATOR, Role.APPROVER])
+    stocked.people.set_roles(
+        stocked.people.local("administrator1"), "operator1", [Role.OPERATOR, Role.APPROVER]
+    )
     made = draft(stocked)
     answer = program(stocked).post(f"/campaigns/{made['id']}/approvals", json={"digest": made["digest"]})
     problem(answer, 409, "refused")
@@ -220,147 +222,157 @@ def test_a_plan_that_is_none_says_where(stocked):
 
 def test_an_image_that_is_none_says_why(site):
     """The field, what was expected, what was found; and nothing is registered."""
-    olga = program(site)
-    answer = olga.post("/releases", params={"name": "R"}, content=b"\0" * 200, headers=OCTETS)
+    operator1 = program(site)
+    answer = operator1.post("/releases", params={"name": "R"}, content=b"\0" * 200, headers=OCTETS)
     assert "expected" in problem(answer, 422, "image-refused")["detail"]
-    problem(olga.post("/releases", params={"name": "R"}, content=b"x"), 415, "media-type")
-    assert [] == everything(olga, "/releases")
+    problem(operator1.post("/releases", params={"name": "R"}, content=b"x"), 415, "media-type")
+    assert [] == everything(operator1, "/releases")
 
 
 def test_releases(stocked):
     """Shown with what is in them; withdrawn once."""
-    olga = program(stocked)
-    seen = olga.get(f"/releases/{stocked.release}").json()
+    operator1 = program(stocked)
+    seen = operator1.get(f"/releases/{stocked.release}").json()
     assert ("R", "11.4", "00020000") == (seen["name"], seen["srv"], seen["version"])
     assert seen["fields"]
     assert seen["verdicts"]["eligible"] > 0
-    gone = olga.post(f"/releases/{stocked.release}/withdraw", json={"reason": "it bricks"}).json()
+    gone = operator1.post(f"/releases/{stocked.release}/withdraw", json={"reason": "it bricks"}).json()
     assert gone["withdrawn_at"] is not None
-    problem(olga.get("/releases/999"), 404, "not-found")
+    problem(operator1.get("/releases/999"), 404, "not-found")
 
 
 def test_devices_are_found_page_by_page(stocked):
     """Each once, in their order, whatever the size of a page; and only those that are looked for."""
-    vera = program(stocked, "viewer")
-    everyone = everything(vera, "/devices", limit=500)
+    viewer1 = program(stocked, "viewer")
+    everyone = everything(viewer1, "/devices", limit=500)
     assert len(everyone) > 40
-    assert everyone == everything(vera, "/devices", limit=7)
+    assert everyone == everything(viewer1, "/devices", limit=7)
     assert sorted(it["eui"] for it in everyone) == [it["eui"] for it in everyone]
-    north = everything(vera, "/devices", region="North", type="PPMID", limit=5)
+    north = everything(viewer1, "/devices", region="North", type="PPMID", limit=5)
     assert north == [it for it in everyone if (it["region"], it["type"]) == ("North", "PPMID")]
-    by_version = everything(vera, "/devices", sort="-firmware", limit=9)
+    by_version = everything(viewer1, "/devices", sort="-firmware", limit=9)
     assert sorted((it["firmware"] for it in everyone), reverse=True) == [it["firmware"] for it in by_version]
     assert {it["eui"] for it in everyone} == {it["eui"] for it in by_version}
-    one = vera.get(f"/devices/{everyone[0]['eui'].lower()}").json()
+    one = viewer1.get(f"/devices/{everyone[0]['eui'].lower()}").json()
     assert (everyone[0], []) == (one["registry"], one["journeys"])
-    problem(vera.get("/devices/FF-FF-FF-FF-FF-FF-FF-FF"), 404, "not-found")
+    problem(viewer1.get("/devices/FF-FF-FF-FF-FF-FF-FF-FF"), 404, "not-found")
 
 
 def test_lists_of_campaigns_and_audit_go_on_where_they_stopped(stocked):
     """Pages of one, and what was added meanwhile comes at the end."""
-    olga = program(stocked)
+    operator1 = program(stocked)
     for number in range(3):
-        draft(stocked, f"C{number}", olga)
-    first = olga.get("/campaigns", params={"limit": 2}).json()
-    draft(stocked, "C3", olga)
-    rest = olga.get("/campaigns", params={"limit": 2, "cursor": first["next"]}).json()
+        draft(stocked, f"C{number}", operator1)
+    first = operator1.get("/campaigns", params={"limit": 2}).json()
+    draft(stocked, "C3", operator1)
+    rest = operator1.get("/campaigns", params={"limit": 2, "cursor": first["next"]}).json()
     assert ["C0", "C1", "C2", "C3"] == [it["name"] for it in first["items"] + rest["items"]]
     assert None is rest["next"]
     assert list(range(1, 1 + stocked.store.audit.head().id)) == [
-        it["id"] for it in everything(olga, "/audit", limit=3)
+        it["id"] for it in everything(operator1, "/audit", limit=3)
     ]
 
 
 def test_the_audit_is_exported_whole(stocked):
     """Its lines verify to the head that the API tells, from the beginning and from any entry on."""
-    vera = program(stocked, "viewer")
+    viewer1 = program(stocked, "viewer")
     draft(stocked)
-    head = chain.parse_head(vera.get("/audit/head").json()["head"])
-    exported = vera.get("/audit/export")
+    head = chain.parse_head(viewer1.get("/audit/head").json()["head"])
+    exported = viewer1.get("/audit/export")
     assert "application/jsonl" in exported.headers["content-type"]
     entries = list(chain.read(io.BytesIO(exported.content)))
     assert head == chain.verify(entries, head=head)
-    assert entries[3:] == list(chain.read(io.BytesIO(vera.get("/audit/export?after=3").content)))
+    assert entries[3:] == list(chain.read(io.BytesIO(viewer1.get("/audit/export?after=3").content)))
 
 
 def test_series_and_forecast(stocked):
     """A draft has a series of nothing, and no forecast where nobody makes one."""
     made = draft(stocked)
-    olga = program(stocked)
-    seen = olga.get(f"/campaigns/{made['id']}/series").json()
+    operator1 = program(stocked)
+    seen = operator1.get(f"/campaigns/{made['id']}/series").json()
     assert ([], None) == (seen["points"], seen["alarmed_at"])
-    problem(olga.get(f"/campaigns/{made['id']}/forecast"), 404, "not-found")
+    problem(operator1.get(f"/campaigns/{made['id']}/forecast"), 404, "not-found")
 
 
 def test_accounts_and_tokens(site):
     """Let somebody in, let their program in, keep both out."""
-    ada = program(site, "administrator")
-    made = ada.post("/accounts", json={"name": "nils", "roles": ["operator"], "password": "a long password"})
+    administrator1 = program(site, "administrator")
+    made = administrator1.post(
+        "/accounts", json={"name": "nils", "roles": ["operator"], "password": "a long password"}
+    )
     assert (201, True, ["operator"]) == (
         made.status_code,
         made.json()["has_password"],
         made.json()["roles"],
     )
     asked = {"account": "nils", "label": "nightly", "scopes": ["read"], "days": 30}
-    issued = ada.post("/tokens", json=asked).json()
+    issued = administrator1.post("/tokens", json=asked).json()
     nils = program(site, secret=issued["secret"])
     assert {"name": "nils", "roles": ["operator"], "scopes": ["read"]} == nils.get("/me").json()
     assert ["nightly"] == [it["label"] for it in everything(nils, "/tokens")]
-    assert 204 == ada.put("/accounts/nils/password", json={"password": "another password"}).status_code
-    assert ["viewer"] == ada.put("/accounts/nils/roles", json={"roles": ["viewer"]}).json()["roles"]
+    assert (
+        204
+        == administrator1.put("/accounts/nils/password", json={"password": "another password"}).status_code
+    )
+    assert ["viewer"] == administrator1.put("/accounts/nils/roles", json={"roles": ["viewer"]}).json()[
+        "roles"
+    ]
     assert 204 == nils.delete(f"/tokens/{issued['id']}").status_code
     problem(nils.get("/me"), 401, "unauthenticated")
-    assert None is not ada.post("/accounts/nils/disable").json()["disabled_at"]
-    assert None is ada.post("/accounts/nils/enable").json()["disabled_at"]
-    problem(ada.post("/accounts/nobody/disable"), 404, "not-found")
-    problem(ada.post("/accounts", json={"name": "nils", "roles": ["viewer"]}), 409, "refused")
+    assert None is not administrator1.post("/accounts/nils/disable").json()["disabled_at"]
+    assert None is administrator1.post("/accounts/nils/enable").json()["disabled_at"]
+    problem(administrator1.post("/accounts/nobody/disable"), 404, "not-found")
+    problem(administrator1.post("/accounts", json={"name": "nils", "roles": ["viewer"]}), 409, "refused")
 
 
 def test_webhooks(stocked):
     """Add one, see what it is told, ask for it once more, remove it."""
-    ada = program(stocked, "administrator")
+    administrator1 = program(stocked, "administrator")
     asked = {"url": "https://hooks.example/lamp", "kinds": ["campaign", "gate"]}
-    added = ada.post("/webhooks", json=asked).json()
+    added = administrator1.post("/webhooks", json=asked).json()
     number = added["webhook"]["id"]
     assert len(added["secret"]) > 40
     draft(stocked)
     stocked.store.webhooks.gather(None, number, stocked.clock())
-    (told,) = everything(ada, f"/webhooks/{number}/deliveries")
+    (told,) = everything(administrator1, f"/webhooks/{number}/deliveries")
     assert ("create", "pending") == (json.loads(told["body"])["what"], told["status"])
-    again = ada.post(f"/webhooks/{number}/replay", json={"ids": [told["id"]]})
+    again = administrator1.post(f"/webhooks/{number}/replay", json={"ids": [told["id"]]})
     assert {"again": 0} == again.json()
-    assert [number] == [it["id"] for it in everything(ada, "/webhooks")]
-    assert "secret" not in ada.get(f"/webhooks/{number}").json()
-    assert 204 == ada.delete(f"/webhooks/{number}").status_code
-    problem(ada.get(f"/webhooks/{number}"), 404, "not-found")
-    inside = ada.post("/webhooks", json=asked | {"url": "http://127.0.0.1:9/"})
+    assert [number] == [it["id"] for it in everything(administrator1, "/webhooks")]
+    assert "secret" not in administrator1.get(f"/webhooks/{number}").json()
+    assert 204 == administrator1.delete(f"/webhooks/{number}").status_code
+    problem(administrator1.get(f"/webhooks/{number}"), 404, "not-found")
+    inside = administrator1.post("/webhooks", json=asked | {"url": "http://127.0.0.1:9/"})
     problem(inside, 422, "invalid")
     assert (
-        201 == ada.post("/webhooks", json=asked | {"url": "http://127.0.0.1:9/", "inside": True}).status_code
+        201
+        == administrator1.post(
+            "/webhooks", json=asked | {"url": "http://127.0.0.1:9/", "inside": True}
+        ).status_code
     )
 
 
 def test_dead_letters_storms_and_messages(site):
     """Empty lists, and what is not there."""
-    olga = program(site)
-    assert ([], []) == (everything(olga, "/dead-letters"), everything(olga, "/storms", active=True))
-    problem(olga.post("/dead-letters/replay", json={"ids": [7]}), 409, "refused")
-    problem(olga.get("/messages/7"), 404, "not-found")
+    operator1 = program(site)
+    assert ([], []) == (everything(operator1, "/dead-letters"), everything(operator1, "/storms", active=True))
+    problem(operator1.post("/dead-letters/replay", json={"ids": [7]}), 409, "refused")
+    problem(operator1.get("/messages/7"), 404, "not-found")
 
 
 def test_a_device_with_a_past(furnished):
     """Its journeys, its messages with all their fields, and letters that nobody could apply."""
-    olga = program(furnished)
+    operator1 = program(furnished)
     ordered = furnished.store.fleet.updates(1, limit=1).rows or furnished.store.fleet.updates(2, limit=1).rows
-    seen = olga.get(f"/devices/{ordered[0].device}").json()
+    seen = operator1.get(f"/devices/{ordered[0].device}").json()
     assert seen["journeys"][0]["timeline"]
     letter = furnished.store.inbox.latest(1)[0]
-    told = olga.get(f"/messages/{letter.id}").json()
+    told = operator1.get(f"/messages/{letter.id}").json()
     assert told["tree"]["children"]
     for path in ("/dead-letters", "/storms", "/campaigns", "/releases"):
-        everything(olga, path, limit=1)
-    for campaign in everything(olga, "/campaigns"):
-        assert 200 == olga.get(f"/campaigns/{campaign['id']}").status_code
+        everything(operator1, path, limit=1)
+    for campaign in everything(operator1, "/campaigns"):
+        assert 200 == operator1.get(f"/campaigns/{campaign['id']}").status_code
 
 
 # --- what is wrong with a request
@@ -429,20 +441,24 @@ def test_bodies_that_are_not_what_they_must_be(furnished, body, status, kind):
 
 def test_the_same_act_under_the_same_key_is_done_once(stocked):
     """The second is told what the first was, and that it is; another act takes another key."""
-    olga = program(stocked)
+    operator1 = program(stocked)
     asked = {"json": {"plan": plan(), "release": stocked.release}, "headers": {"Idempotency-Key": "k1"}}
-    first, second = (olga.post("/campaigns", **asked) for _ in range(2))
+    first, second = (operator1.post("/campaigns", **asked) for _ in range(2))
     assert (201, 201) == (first.status_code, second.status_code)
     assert first.json() == second.json()
     assert (None, "true") == tuple(it.headers.get("idempotency-replayed") for it in (first, second))
-    assert 1 == len(everything(olga, "/campaigns"))
+    assert 1 == len(everything(operator1, "/campaigns"))
     other = {"plan": plan("D"), "release": stocked.release}
-    problem(olga.post("/campaigns", json=other, headers={"Idempotency-Key": "k1"}), 422, "key-reused")
+    problem(operator1.post("/campaigns", json=other, headers={"Idempotency-Key": "k1"}), 422, "key-reused")
     # The same words to another path are another act.
     problem(
-        olga.post("/campaigns/1/abort", json=asked["json"], headers={"Idempotency-Key": "k1"}), 422, "invalid"
+        operator1.post("/campaigns/1/abort", json=asked["json"], headers={"Idempotency-Key": "k1"}),
+        422,
+        "invalid",
     )
-    problem(olga.post("/campaigns/1/abort", json={}, headers={"Idempotency-Key": "k1"}), 422, "key-reused")
+    problem(
+        operator1.post("/campaigns/1/abort", json={}, headers={"Idempotency-Key": "k1"}), 422, "key-reused"
+    )
 
 
 def test_many_at_once_under_one_key_are_one_act(stocked):
@@ -462,10 +478,10 @@ def test_many_at_once_under_one_key_are_one_act(stocked):
 def test_what_was_refused_may_be_asked_again_under_its_key(stocked):
     """Nothing was done, and nothing is remembered: once it can be done, it is."""
     made = draft(stocked)
-    olga, key = program(stocked), {"Idempotency-Key": "start-it"}
-    problem(olga.post(f"/campaigns/{made['id']}/start", json={}, headers=key), 409, "refused")
+    operator1, key = program(stocked), {"Idempotency-Key": "start-it"}
+    problem(operator1.post(f"/campaigns/{made['id']}/start", json={}, headers=key), 409, "refused")
     program(stocked, "approver").post(f"/campaigns/{made['id']}/approvals", json={"digest": made["digest"]})
-    assert 200 == olga.post(f"/campaigns/{made['id']}/start", json={}, headers=key).status_code
+    assert 200 == operator1.post(f"/campaigns/{made['id']}/start", json={}, headers=key).status_code
 
 
 def test_an_act_and_its_answer_are_kept_together_or_not_at_all(stocked, monkeypatch):
@@ -474,34 +490,34 @@ def test_an_act_and_its_answer_are_kept_together_or_not_at_all(stocked, monkeypa
     def full(*_, **__):
         raise OSError("no space left on device")
 
-    olga = program(stocked)
+    operator1 = program(stocked)
     asked = {"json": {"plan": plan(), "release": stocked.release}, "headers": {"Idempotency-Key": "k1"}}
     with monkeypatch.context() as patch:
         patch.setattr(stocked.store.answers, "keep", full)
-        problem(olga.post("/campaigns", **asked), 500, "our-mistake")
+        problem(operator1.post("/campaigns", **asked), 500, "our-mistake")
     assert ([], []) == (stocked.store.campaigns.list(), stocked.store.audit.entries(what="create"))
-    assert 201 == olga.post("/campaigns", **asked).status_code
+    assert 201 == operator1.post("/campaigns", **asked).status_code
 
 
 def test_a_key_is_forgotten_after_a_day(stocked):
     """Then the same one is a new one, and the act is refused by itself: the name is taken."""
-    olga = program(stocked)
+    operator1 = program(stocked)
     asked = {"json": {"plan": plan(), "release": stocked.release}, "headers": {"Idempotency-Key": "k1"}}
-    olga.post("/campaigns", **asked)
+    operator1.post("/campaigns", **asked)
     stocked.clock.now += KEPT
-    problem(olga.post("/campaigns", **asked), 409, "refused")
+    problem(operator1.post("/campaigns", **asked), 409, "refused")
 
 
 def test_a_secret_is_told_once_and_lies_nowhere(site):
     """Asked for again under its key, a token's or webhook's secret is null; the database has neither."""
-    ada = program(site, "administrator")
+    administrator1 = program(site, "administrator")
     acts = {
-        "/tokens": {"account": "vera", "label": "t", "scopes": ["read"], "days": 1},
+        "/tokens": {"account": "viewer1", "label": "t", "scopes": ["read"], "days": 1},
         "/webhooks": {"url": "https://hooks.example/", "kinds": ["gate"]},
     }
     for path, body in acts.items():
         first, second = (
-            ada.post(path, json=body, headers={"Idempotency-Key": path}).json() for _ in range(2)
+            administrator1.post(path, json=body, headers={"Idempotency-Key": path}).json() for _ in range(2)
         )
         assert (True, None) == (bool(first["secret"]), second["secret"])
         with site.store.database.reading() as connection:
@@ -512,7 +528,7 @@ def test_a_secret_is_told_once_and_lies_nowhere(site):
 def test_what_the_web_does_and_what_the_api_does_is_one_thing(stocked):
     """A campaign that the API wrote down is started by the office, and the API sees it run."""
     made = approved(stocked)
-    stocked.office.act(stocked.people.local("olga"), made["id"], Act.START)
+    stocked.office.act(stocked.people.local("operator1"), made["id"], Act.START)
     seen = program(stocked, "viewer").get(f"/campaigns/{made['id']}").json()
     assert "running" == seen["status"]
     assert seen["strata"]

@@ -84,7 +84,7 @@ def test_axe_finds_nothing_wrong_at_the_door(lenient_page, furnished, axe, schem
     page.emulate_media(color_scheme=scheme)
     go(page, furnished, "/login")
     assert [] == violations(page, axe)
-    page.fill("#field-name", "vera")
+    page.fill("#field-name", "viewer1")
     page.fill("#field-password", "wrong password")
     page.click("main button")
     assert "Not signed in" in page.inner_text("[role=alert]")

@@ -41,7 +41,7 @@ soak = "4h"
 name = "everyone"
 share = 1
 """
-OLGA, PIA = Person.of("olga", [Role.OPERATOR]), Person.of("pia", [Role.APPROVER])
+OPERATOR, REVIEWER = Person.of("operator1", [Role.OPERATOR]), Person.of("reviewer1", [Role.APPROVER])
 
 
 class Desk:
@@ -61,17 +61,17 @@ class Desk:
         self.fleet.join(site.store.database.engine.url.render_as_string(hide_password=False))
 
     def draft(self, name: str = "Spring", **changes: str) -> int:
-        """A draft of olga's."""
+        """A draft of operator1's."""
         plan = PLAN.format(name=name)
         for old, new in changes.items():
             plan = plan.replace(old, new)
-        return self.site.office.create(OLGA, plan, self.release).id
+        return self.site.office.create(OPERATOR, plan, self.release).id
 
     def running(self, name: str = "Spring") -> int:
-        """One that pia approved, and olga started."""
+        """One that reviewer1 approved, and operator1 started."""
         number = self.draft(name)
-        self.site.office.approve(PIA, number)
-        self.site.office.act(OLGA, number, Act.START)
+        self.site.office.approve(REVIEWER, number)
+        self.site.office.act(OPERATOR, number, Act.START)
         return number
 
     def held(self, name: str = "Spring") -> int:
@@ -86,7 +86,7 @@ class Desk:
         self.site.clock.now = at
         self.fleet.tick(found, at)
         self.fleet.tick(found, at)
-        assert any(it.held for it in self.site.office.campaign(OLGA, number).view.strata)
+        assert any(it.held for it in self.site.office.campaign(OPERATOR, number).view.strata)
         return number
 
 
@@ -168,7 +168,7 @@ def test_the_forecast_is_drawn_and_told(desk):
         Three(day, 2 * day, 3 * day),
         Three(0, 1, 2),
     )
-    desk.site.store.forecasts.save(number, forecast, "olga", NOW)
+    desk.site.store.forecasts.save(number, forecast, "operator1", NOW)
     desk.site.clock.now = Instant(NOW + 2 * day)
     page = desk.site.client("viewer").see(f"/campaigns/{number}")
     assert "behind the forecast" in text_of(page)
@@ -211,7 +211,7 @@ def test_pause_and_resume_are_written_down_with_their_reason(desk):
     assert "Nothing is ordered until somebody resumes it" in text_of(client.see(f"/campaigns/{number}"))
     assert CampaignStatus.PAUSED is desk.site.store.campaigns.find(number).status
     last = desk.site.store.campaigns.events(number)[-1]
-    assert ("olga", "pause", "a storm is forecast") == (last.who, last.what, last.detail)
+    assert ("operator1", "pause", "a storm is forecast") == (last.who, last.what, last.detail)
 
 
 @pytest.mark.parametrize("act", ["pause", "abort"])
@@ -248,7 +248,7 @@ def test_a_hold_is_released_by_name_and_with_a_reason(desk):
     assert 400 == client.submit(path, {"stratum": "hub_model=A", "reason": ""}).status_code
     assert 400 == client.submit(path, {"stratum": "hub_model=B", "reason": "so"}).status_code
     assert 303 == client.submit(path, {"stratum": "hub_model=A", "reason": "looked at"}).status_code
-    assert not any(it.held for it in desk.site.office.campaign(OLGA, number).view.strata)
+    assert not any(it.held for it in desk.site.office.campaign(OPERATOR, number).view.strata)
 
 
 def _try(client, plan: str, release: str = "Display 2.0", **more: str):
@@ -274,12 +274,16 @@ def test_a_dry_run_says_who_is_in_and_who_is_out_and_keeps_nothing(desk):
         "SRV 11.4",
     ):
         assert words in said, words
-    assert [] == desk.site.office.campaigns(OLGA)
+    assert [] == desk.site.office.campaigns(OPERATOR)
     fields = {name: _hidden(answer.text, name) for name in ("toml", "release", "tried", "revise")}
     made = client.submit("/campaigns/new", fields | {"do": "create"})
     assert 303 == made.status_code
-    [campaign] = desk.site.office.campaigns(OLGA)
-    assert ("Spring", "olga", CampaignStatus.DRAFT) == (campaign.name, campaign.created_by, campaign.status)
+    [campaign] = desk.site.office.campaigns(OPERATOR)
+    assert ("Spring", "operator1", CampaignStatus.DRAFT) == (
+        campaign.name,
+        campaign.created_by,
+        campaign.status,
+    )
 
 
 def test_nothing_is_kept_that_was_not_tried(desk):
@@ -290,7 +294,7 @@ def test_nothing_is_kept_that_was_not_tried(desk):
     fields["toml"] = fields["toml"].replace("20 %", "90 %")
     again = client.submit("/campaigns/new", fields | {"do": "create"})
     assert "not the one that was tried" in text_of(again.text)
-    assert [] == desk.site.office.campaigns(OLGA)
+    assert [] == desk.site.office.campaigns(OPERATOR)
 
 
 def test_the_form_and_the_text_say_the_same(desk):
@@ -317,7 +321,7 @@ def test_the_form_and_the_text_say_the_same(desk):
 def test_a_draft_is_revised_and_its_approvals_are_void(desk):
     """The page says so beforehand, and the approver sees what changed."""
     number = desk.draft()
-    desk.site.office.approve(PIA, number)
+    desk.site.office.approve(REVIEWER, number)
     client = desk.site.client("operator")
     assert "Approvals that it has are void" in text_of(client.see(f"/campaigns/new?revise={number}"))
     tried = _try(client, PLAN.format(name="Spring").replace("20 %", "30 %"), revise=str(number))
@@ -325,7 +329,7 @@ def test_a_draft_is_revised_and_its_approvals_are_void(desk):
     assert 303 == client.submit("/campaigns/new", fields | {"do": "create"}).status_code
     page = desk.site.client("approver").see("/approvals")
     said = text_of(page)
-    assert "What changed since pia approved version 1" in said
+    assert "What changed since reviewer1 approved version 1" in said
     assert ["-share = 0.2", "+share = 0.3"] == re.findall(r'<span class="(?:cut|add)">([^<]+)</span>', page)
     assert "void" in said
 
@@ -339,14 +343,14 @@ def test_an_approval_is_given_for_what_was_shown(desk):
     assert f'name="digest" value="{digest}"' in page
     assert 303 == client.submit(f"/approvals/{number}", {"digest": digest}).status_code
     assert "Nothing waits for your word" in text_of(client.see("/approvals"))
-    desk.site.office.act(OLGA, number, Act.START)
+    desk.site.office.act(OPERATOR, number, Act.START)
 
 
 def test_a_board_votes(desk):
     """Categories, counts, outcome; who is no member has no button."""
-    board = '[[board]]\ncategory = "Large Suppliers"\nmembers = ["pia", "quentin"]\n'
+    board = '[[board]]\ncategory = "Large Suppliers"\nmembers = ["reviewer1", "quentin"]\n'
     plan = PLAN.format(name="Voted").replace("approvals = 1\n", "") + board
-    number = desk.site.office.create(OLGA, plan, desk.release).id
+    number = desk.site.office.create(OPERATOR, plan, desk.release).id
     client = desk.site.client("approver")
     page = client.see("/approvals")
     assert "Large Suppliers" in text_of(page)
@@ -394,14 +398,14 @@ def test_the_audit_is_filtered_and_paged(desk):
     """The latest first; each page goes on where the last ended."""
     number = desk.running()
     client = desk.site.client("viewer")
-    said = text_of(client.see(f"/audit?campaign={number}&who=pia"))
+    said = text_of(client.see(f"/audit?campaign={number}&who=reviewer1"))
     assert "approve" in said
     assert 1 == len(
         re.findall(r'<td class="num">\d+</td>', client.see(f"/audit?campaign={number}&what=start"))
     )
     for _ in range(60):
-        desk.site.office.act(OLGA, number, Act.PAUSE, "a")
-        desk.site.office.act(OLGA, number, Act.RESUME, "b")
+        desk.site.office.act(OPERATOR, number, Act.PAUSE, "a")
+        desk.site.office.act(OPERATOR, number, Act.RESUME, "b")
     first = client.see(f"/audit?campaign={number}")
     older = html.unescape(re.search(r'href="([^"]+)" rel="next"', first)[1])
     numbers = [
@@ -510,10 +514,10 @@ def test_xss_through_the_names_of_campaigns_strata_and_waves(desk):
     plan = (
         PLAN.format(name="X").replace('"X"', json.dumps(hostile)).replace('"canary"', json.dumps(EVIL[:60]))
     )
-    number = desk.site.office.create(OLGA, plan, desk.release).id
+    number = desk.site.office.create(OPERATOR, plan, desk.release).id
     pages = {"/approvals": desk.site.client("approver").see("/approvals")}
-    desk.site.office.approve(PIA, number)
-    desk.site.office.act(OLGA, number, Act.START, EVIL)
+    desk.site.office.approve(REVIEWER, number)
+    desk.site.office.act(OPERATOR, number, Act.START, EVIL)
     other = desk.running("other")
     client = desk.site.client("operator")
     paths = [
@@ -592,7 +596,7 @@ def test_the_approver_is_the_creator(site):
     """Whoever wrote a plan has no button, and cannot approve by a form of their own; nor who wrote part."""
     desk = Desk(site)
     both = Person.of("root", Role)
-    site.people.set_roles(both, "olga", [Role.OPERATOR, Role.APPROVER])
+    site.people.set_roles(both, "operator1", [Role.OPERATOR, Role.APPROVER])
     number = desk.draft()
     digest = site.store.campaigns.find(number).digest.hex()
     client = site.client("operator")
@@ -601,8 +605,10 @@ def test_the_approver_is_the_creator(site):
     assert "You wrote it" in text_of(page)
     answer = client.submit(f"/approvals/{number}", {"digest": digest})
     assert (400, []) == (answer.status_code, site.store.campaigns.approvals(number))
-    site.people.set_roles(both, "pia", [Role.OPERATOR, Role.APPROVER])
-    site.office.revise(Person.of("pia", Role), number, PLAN.format(name="Spring").replace("20 %", "30 %"))
+    site.people.set_roles(both, "reviewer1", [Role.OPERATOR, Role.APPROVER])
+    site.office.revise(
+        Person.of("reviewer1", Role), number, PLAN.format(name="Spring").replace("20 %", "30 %")
+    )
     digest = site.store.campaigns.find(number).digest.hex()
     answer = client.submit(f"/approvals/{number}", {"digest": digest})
     assert (400, []) == (answer.status_code, site.store.campaigns.approvals(number))
@@ -614,7 +620,7 @@ def test_a_stale_digest_approves_nothing(desk):
     """The plan was changed after the approver's page was loaded: what they read is not what it is now."""
     number = desk.draft()
     shown = desk.site.store.campaigns.find(number).digest.hex()
-    desk.site.office.revise(OLGA, number, PLAN.format(name="Spring").replace("20 %", "90 %"))
+    desk.site.office.revise(OPERATOR, number, PLAN.format(name="Spring").replace("20 %", "90 %"))
     client = desk.site.client("approver")
     answer = client.submit(f"/approvals/{number}", {"digest": shown})
     assert (400, True) == (answer.status_code, "it was changed" in answer.text)

@@ -25,71 +25,75 @@ def test_a_round_trip(site):
     scene.fleet(site.store, 40)
     image = scene.ota()
     site.store.registry.put_cpl([scene.listed(image)])
-    olga, pia, ada = client(site), client(site, "approver"), client(site, "administrator")
-    assert "ok" == olga.health()["status"]
-    assert ["operate", "read"] == sorted(olga.me()["scopes"])
+    operator1, reviewer1, administrator1 = (
+        client(site),
+        client(site, "approver"),
+        client(site, "administrator"),
+    )
+    assert "ok" == operator1.health()["status"]
+    assert ["operate", "read"] == sorted(operator1.me()["scopes"])
 
-    added = olga.add_release("R", image, after=["00010A00", "00010B00"], srv="11.4")
+    added = operator1.add_release("R", image, after=["00010A00", "00010B00"], srv="11.4")
     number = added["release"]["id"]
-    assert ["00010A00", "00010B00"] == olga.release(number)["after"]
-    assert ["R"] == [it["name"] for it in olga.releases()]
+    assert ["00010A00", "00010B00"] == operator1.release(number)["after"]
+    assert ["R"] == [it["name"] for it in operator1.releases()]
 
-    devices = list(olga.devices(page=7, type="PPMID"))
-    assert len(devices) == len(list(olga.devices(type="PPMID", sort="-eui"))) > 30
-    assert devices[0] == olga.device(devices[0]["eui"])["registry"]
+    devices = list(operator1.devices(page=7, type="PPMID"))
+    assert len(devices) == len(list(operator1.devices(type="PPMID", sort="-eui"))) > 30
+    assert devices[0] == operator1.device(devices[0]["eui"])["registry"]
 
-    hook = ada.add_webhook("https://hooks.example/", ["campaign"])
-    tried = olga.dry_run(plan(), number)
-    made = olga.create_campaign(plan(), number)
+    hook = administrator1.add_webhook("https://hooks.example/", ["campaign"])
+    tried = operator1.dry_run(plan(), number)
+    made = operator1.create_campaign(plan(), number)
     assert tried["digest"] == made["digest"]
-    revised = olga.revise_campaign(made["id"], plan().replace("minimum = 1", "minimum = 2"))
-    pia.approve_campaign(made["id"], revised["digest"])
-    assert "running" == olga.start_campaign(made["id"], "it is time")["status"]
-    assert "paused" == olga.pause_campaign(made["id"])["status"]
-    assert "running" == olga.resume_campaign(made["id"])["status"]
-    assert [] == olga.series(made["id"])["points"]
+    revised = operator1.revise_campaign(made["id"], plan().replace("minimum = 1", "minimum = 2"))
+    reviewer1.approve_campaign(made["id"], revised["digest"])
+    assert "running" == operator1.start_campaign(made["id"], "it is time")["status"]
+    assert "paused" == operator1.pause_campaign(made["id"])["status"]
+    assert "running" == operator1.resume_campaign(made["id"])["status"]
+    assert [] == operator1.series(made["id"])["points"]
     with pytest.raises(ApiError) as refused:
-        olga.forecast(made["id"])
+        operator1.forecast(made["id"])
     assert ("urn:lamplighter:problem:not-found", 404) == (refused.value.type, refused.value.status)
     with pytest.raises(ApiError, match="holds no stratum"):
-        olga.release_hold(made["id"], "nothing")
-    assert "aborting" == olga.abort_campaign(made["id"])["status"]
-    assert ["C"] == [it["name"] for it in olga.campaigns("aborting")]
-    assert "aborting" == olga.campaign(made["id"])["status"]
-    assert olga.withdraw_release(number, "it was bad")["withdrawn_at"]
+        operator1.release_hold(made["id"], "nothing")
+    assert "aborting" == operator1.abort_campaign(made["id"])["status"]
+    assert ["C"] == [it["name"] for it in operator1.campaigns("aborting")]
+    assert "aborting" == operator1.campaign(made["id"])["status"]
+    assert operator1.withdraw_release(number, "it was bad")["withdrawn_at"]
 
-    assert ([], []) == (list(olga.dead_letters()), list(olga.storms(active=True)))
-    acts = [it["what"] for it in olga.audit(campaign=made["id"])]
+    assert ([], []) == (list(operator1.dead_letters()), list(operator1.storms(active=True)))
+    acts = [it["what"] for it in operator1.audit(campaign=made["id"])]
     assert ["create", "revise", "approve", "start", "pause", "resume", "abort"] == acts
     file = io.BytesIO()
-    olga.export_audit(file)
+    operator1.export_audit(file)
     file.seek(0)
-    head = chain.parse_head(olga.audit_head()["head"])
+    head = chain.parse_head(operator1.audit_head()["head"])
     assert head == chain.verify(chain.read(file), head=head)
 
     site.store.webhooks.gather(None, hook["webhook"]["id"], site.clock())
-    told = list(ada.deliveries(hook["webhook"]["id"]))
+    told = list(administrator1.deliveries(hook["webhook"]["id"]))
     assert len(acts) == len(told)
-    assert {"again": 0} == ada.replay_deliveries(hook["webhook"]["id"], [told[0]["id"]])
-    assert "hooks.example" in ada.webhook(hook["webhook"]["id"])["url"]
-    ada.remove_webhook(hook["webhook"]["id"])
-    assert [] == list(ada.webhooks())
+    assert {"again": 0} == administrator1.replay_deliveries(hook["webhook"]["id"], [told[0]["id"]])
+    assert "hooks.example" in administrator1.webhook(hook["webhook"]["id"])["url"]
+    administrator1.remove_webhook(hook["webhook"]["id"])
+    assert [] == list(administrator1.webhooks())
 
 
 def test_people_by_the_client(site):
     """Let somebody in and out."""
-    ada = client(site, "administrator")
-    assert "nils" == ada.create_account("nils", ["viewer"])["name"]
-    assert ["operator"] == ada.set_roles("nils", ["operator"])["roles"]
-    ada.set_password("nils", "a password that is long")
-    issued = ada.issue_token("nils", "nightly", ["read"], 7)
+    administrator1 = client(site, "administrator")
+    assert "nils" == administrator1.create_account("nils", ["viewer"])["name"]
+    assert ["operator"] == administrator1.set_roles("nils", ["operator"])["roles"]
+    administrator1.set_password("nils", "a password that is long")
+    issued = administrator1.issue_token("nils", "nightly", ["read"], 7)
     with Client(site.url, issued["secret"]) as nils:
         assert "nils" == nils.me()["name"]
         assert ["nightly"] == [it["label"] for it in nils.tokens()]
-    ada.revoke_token(issued["id"])
-    assert ada.disable_account("nils")["disabled_at"]
-    assert None is ada.enable_account("nils")["disabled_at"]
-    assert 5 == len(list(ada.accounts()))
+    administrator1.revoke_token(issued["id"])
+    assert administrator1.disable_account("nils")["disabled_at"]
+    assert None is administrator1.enable_account("nils")["disabled_at"]
+    assert 5 == len(list(administrator1.accounts()))
 
 
 def test_a_message_with_all_its_fields(furnished):

@@ -198,10 +198,25 @@ def test_streams_without_end():
         live = Live(Campaigns(), **FAST, streams_max=2)
         async with aclosing(live.follow(1)) as one, aclosing(live.follow(2)) as two:
             await anext(one)
-            live.check()
+            live.check("ann")
             await anext(two)
             with pytest.raises(BusyError, match="2 pages are open"):
-                live.check()
+                live.check("ann")
+
+    run(story())
+
+
+def test_streams_of_one_person_leave_room_for_others():
+    """One account, or whoever got hold of its session, does not take all that a process holds."""
+
+    async def story():
+        live = Live(Campaigns(), **FAST, streams_each=1)
+        async with aclosing(live.follow(1, "eve")) as stream:
+            await anext(stream)
+            with pytest.raises(BusyError, match="eve has 1 pages open"):
+                live.check("eve")
+            live.check("ann")
+        live.check("eve")
 
     run(story())
 

@@ -111,7 +111,7 @@ def test_the_fleet_says_who_is_exposed_and_why(viewer):
     assert ["121D 0084", str(OLD), "Display 1.11", "163"] == found["release withdrawn"][1:5]
     assert "35" == found["declared vulnerable"][4]
     assert f"up to {OLDER}" == found["declared vulnerable"][2]
-    assert "CVE-2030-1234 (olga, 3 d 3 h ago)" in found["declared vulnerable"][3]
+    assert "CVE-2030-1234 (operator1, 3 d 3 h ago)" in found["declared vulnerable"][3]
 
 
 def test_the_fleet_counts_no_device_twice(viewer):
@@ -191,7 +191,7 @@ def test_an_image_becomes_a_release_and_is_opened_up(site):
     assert "upgrade file identifier" in text
     assert str(image.decode(octets, image.Layout.SRV_11_4).hash) in text
     assert "Display 2.0 is registered." not in client.see(answer.headers["location"]), "it is said once"
-    assert "olga" in {it.who for it in site.store.audit.entries(what="add release")}
+    assert "operator1" in {it.who for it in site.store.audit.entries(what="add release")}
 
 
 def test_an_image_in_a_request_is_taken_out_of_it(site, published_requests):
@@ -277,7 +277,7 @@ def test_a_release_is_withdrawn_with_a_reason(site):
     assert 303 == client.submit("/releases/1/withdraw", {"reason": "it loses the tariff"}).status_code
     assert "nothing more is ordered of it" in text_of(client.see("/releases/1"))
     [entry] = site.store.audit.entries(what="withdraw release")
-    assert ("olga", "it loses the tariff") == (entry.who, entry.detail)
+    assert ("operator1", "it loses the tariff") == (entry.who, entry.detail)
 
 
 def test_the_release_page_says_what_stands_in_the_way(viewer):
@@ -461,7 +461,7 @@ def test_an_account_is_made_changed_disabled_and_enabled(site):
     [
         {"name": "a b", "password": "twelve letters"},
         {"name": "nora", "password": "short"},
-        {"name": "vera", "password": "twelve letters"},
+        {"name": "viewer1", "password": "twelve letters"},
         {"name": "nora", "password": "twelve letters", "role": "king"},
     ],
 )
@@ -475,17 +475,17 @@ def test_an_account_that_cannot_be_is_refused(site, fields):
 @SQLITE
 def test_the_last_administrator_stays(site):
     """Nobody can lock everybody out."""
-    assert 400 == site.client("administrator").submit("/people/ada/disable").status_code
+    assert 400 == site.client("administrator").submit("/people/administrator1/disable").status_code
 
 
 @SQLITE
 def test_one_signs_in_and_out_by_the_forms(site):
     client = site.stranger()
     client.csrf = token_in(client.see("/login"))
-    answer = client.submit("/login", {"name": "vera", "password": "wrong"})
+    answer = client.submit("/login", {"name": "viewer1", "password": "wrong"})
     assert 401 == answer.status_code
     assert "Not signed in: the name or the password is wrong." in text_of(answer.text)
-    answer = client.submit("/login", {"name": " vera ", "password": PASSWORD})
+    answer = client.submit("/login", {"name": " viewer1 ", "password": PASSWORD})
     assert (303, "/") == (answer.status_code, answer.headers["location"])
     page = client.see("/account")
     client.csrf = token_in(page)
@@ -524,7 +524,7 @@ def test_a_token_is_shown_once_and_revoked(site):
     )
     assert 200 == answer.status_code
     secret = re.search(r"<code>([^<]+)</code>", answer.text)[1]
-    assert "olga" == site.people.of_token(secret).name
+    assert "operator1" == site.people.of_token(secret).name
     page = client.see("/account")
     assert secret not in page
     assert "night job" in page

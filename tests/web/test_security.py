@@ -7,6 +7,7 @@ import re
 import socket
 import zlib
 from dataclasses import replace
+from time import monotonic
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,6 +18,7 @@ from structlog.testing import capture_logs
 from lamplighter.kit import Instant
 from lamplighter.kit.instant import HOUR
 from lamplighter.registry import Device
+from lamplighter.service import listener
 from lamplighter.service.listener import Listener
 from lamplighter.service.people import Role, Scope
 from lamplighter.service.web.app import Settings, application
@@ -89,17 +91,17 @@ def test_csrf_the_token_of_another_person_is_no_good(site):
     """A token belongs to one session: an operator's own is no use against an administrator."""
     client, other = site.client("administrator"), site.client("operator")
     assert client.csrf != other.csrf
-    answer = client.post("/people/vera/disable", data={CSRF_FIELD: other.csrf})
+    answer = client.post("/people/viewer1/disable", data={CSRF_FIELD: other.csrf})
     assert 403 == answer.status_code
-    assert site.store.people.find("vera").disabled_at is None
+    assert site.store.people.find("viewer1").disabled_at is None
 
 
 @pytest.mark.parametrize("origin", ELSEWHERE)
 def test_csrf_what_another_site_sends_is_refused_even_with_the_token(site, origin):
     client = site.client("administrator")
-    answer = client.submit("/people/vera/disable", headers={"Origin": origin})
+    answer = client.submit("/people/viewer1/disable", headers={"Origin": origin})
     assert 403 == answer.status_code
-    assert site.store.people.find("vera").disabled_at is None
+    assert site.store.people.find("viewer1").disabled_at is None
 
 
 @pytest.mark.parametrize("fetch_site", ["cross-site", "same-site"])
@@ -111,21 +113,23 @@ def test_csrf_what_a_browser_calls_another_site_is_refused(site, fetch_site):
 
 def test_csrf_a_script_of_ours_sends_the_token_in_a_header(site):
     client = site.client("administrator")
-    answer = client.post("/people/vera/disable", headers={CSRF_HEADER: client.csrf, "Origin": site.url})
+    answer = client.post("/people/viewer1/disable", headers={CSRF_HEADER: client.csrf, "Origin": site.url})
     assert 303 == answer.status_code
 
 
 def test_csrf_nobody_is_signed_in_to_another_account_behind_their_back(site):
     """A page that posts the attacker's own name and password to the door gets no session from it."""
     victim = site.stranger()
-    answer = victim.post("/login", data={"name": "vera", "password": PASSWORD})
+    answer = victim.post("/login", data={"name": "viewer1", "password": PASSWORD})
     assert 403 == answer.status_code
     assert SESSION not in victim.cookies
     theirs = token_in(site.stranger().see("/login"))
     victim.see("/login")
     assert (
         403
-        == victim.post("/login", data={"name": "vera", "password": PASSWORD, CSRF_FIELD: theirs}).status_code
+        == victim.post(
+            "/login", data={"name": "viewer1", "password": PASSWORD, CSRF_FIELD: theirs}
+        ).status_code
     )
 
 
@@ -352,7 +356,14 @@ def test_header_injection_a_name_of_ours_does_not_break_a_cookie(site):
     assert "Domain=evil — ”é is registered." in client.see(answer.headers["location"])
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "", "a b", "localhost@evil.example"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("evil.example", "evil.example:80", "", "a b", "localhost@evil.example"),
+        *("[", "[::1", "lamp.example/x", "lamp.example#x", "lamp.example?x", "lamp.example:80@evil.example"),
+        *("lamp.example:port", "[v1.x]"),
+    ],
+)
 def test_host_header_of_another_name_is_refused(site, host):
     """DNS rebinding: a name of theirs that leads to our address."""
     app = application(
@@ -365,6 +376,75 @@ def test_host_header_of_another_name_is_refused(site, host):
             assert b"400" == connection.recv(4096).split()[1]
 
 
+# --- connections that never come to the point
+
+
+def rest_of(connection: socket.socket) -> bytes:
+    """What still comes until the other side closes, however it does."""
+    heard = b""
+    try:
+        while part := connection.recv(65536):
+            heard += part
+    except ConnectionError:
+        pass
+    return heard
+
+
+def test_a_head_without_end_is_not_kept(site):
+    """Line after line, or one line for ever: no process grows by it."""
+    place = urlsplit(site.url)
+    for line in (b"X-%d: " + b"a" * 8000 + b"\r\n", b"a" * 8000):
+        with socket.create_connection((place.hostname, place.port), timeout=10) as connection:
+            connection.sendall(b"GET /login HTTP/1.1\r\nHost: localhost\r\nX-Long: a\r\nX-Longer: ")
+            endless = b"".join(line.replace(b"%d", b"%d" % number) for number in range(8_000))  # 64 MB
+            with pytest.raises(ConnectionError):
+                connection.sendall(endless)
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"",
+        b"GET /login HTTP/1.1\r\nHost: localhost\r\n",
+        b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nname=",
+        b"GET /login HTTP/1.1\r\nHost: localhost\r\n\r\nGET /login HTTP/1.1\r\nHost: local",
+    ],
+)
+def test_a_slow_request_is_not_waited_for(site, monkeypatch, begun):
+    """Many connections that send next to nothing would hold what others need."""
+    monkeypatch.setattr(listener, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(listener, "BODY_SECONDS", 0.3)
+    place = urlsplit(site.url)
+    with socket.create_connection((place.hostname, place.port), timeout=10) as connection:
+        connection.sendall(begun)
+        began = monotonic()
+        heard = rest_of(connection)
+        assert monotonic() - began < 4, "sooner than an idle connection is closed"
+        assert begun.count(b"\r\n\r\nGET") == heard.count(b"HTTP/1.1 200")
+
+
+# --- numbers that fit nowhere
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/campaigns/{}",
+        "/campaigns/{}/compare",
+        "/releases/{}",
+        "/letters/{}",
+        "/storms/{}",
+        "/events/campaigns/{}",
+    ],
+)
+def test_a_number_that_no_column_holds_is_nothing_and_no_mistake_of_ours(site, path):
+    """A traceback in the log for whoever asks would hide those that matter."""
+    client = site.client("viewer")
+    with capture_logs() as logs:
+        assert 404 == client.get(path.format("9" * 23)).status_code
+    assert not [it for it in logs if it["log_level"] == "error"]
+
+
 # --- open redirect
 
 
@@ -373,7 +453,7 @@ def test_open_redirect_after_signing_in_one_stays_here(site, target):
     """A link to our own door must not lead on to another's."""
     client = site.stranger()
     client.csrf = token_in(client.see("/login", params={"next": target}))
-    answer = client.submit("/login", {"name": "vera", "password": PASSWORD, "next": target})
+    answer = client.submit("/login", {"name": "viewer1", "password": PASSWORD, "next": target})
     assert 303 == answer.status_code
     location = answer.headers["location"]
     assert location == "/" or (location.startswith("/%09/") and "evil" in location), location
@@ -392,7 +472,7 @@ def test_open_redirect_one_comes_back_to_where_one_wanted_to_be(site):
     target = re.search(r'name="next" value="([^"]*)"', client.see(answer.headers["location"]))[1].replace(
         "&amp;", "&"
     )
-    answer = client.submit("/login", {"name": "vera", "password": PASSWORD, "next": target})
+    answer = client.submit("/login", {"name": "viewer1", "password": PASSWORD, "next": target})
     assert "/devices?region=North&q=" == answer.headers["location"]
 
 
@@ -404,7 +484,7 @@ def test_session_fixation_signing_in_gives_a_session_that_nobody_knew(site):
     client = site.stranger()
     client.cookies.set(SESSION, "planted-by-mallory", domain="127.0.0.1", path="/")
     client.csrf = token_in(client.see("/login"))
-    client.submit("/login", {"name": "vera", "password": PASSWORD})
+    client.submit("/login", {"name": "viewer1", "password": PASSWORD})
     mallory = site.stranger()
     mallory.cookies.set(SESSION, "planted-by-mallory", domain="127.0.0.1", path="/")
     assert 303 == mallory.get("/").status_code
@@ -428,7 +508,7 @@ def test_session_that_idles_ends(site):
 def test_session_cookies_are_out_of_reach_of_scripts_and_of_other_sites(site):
     client = site.stranger()
     client.csrf = token_in(client.see("/login"))
-    answer = client.submit("/login", {"name": "vera", "password": PASSWORD})
+    answer = client.submit("/login", {"name": "viewer1", "password": PASSWORD})
     [cookie] = [it for it in answer.headers.get_list("set-cookie") if it.startswith(SESSION)]
     assert {"HttpOnly", "SameSite=lax", "Path=/"} <= set(cookie.split("; "))
 
@@ -447,10 +527,10 @@ def test_over_tls_a_cookie_can_come_from_nowhere_else_and_go_nowhere_else(site):
 def test_passwords_that_are_guessed_are_slowed_down_by_the_page_too(site):
     client = site.stranger()
     client.csrf = token_in(client.see("/login"))
-    answers = [client.submit("/login", {"name": "vera", "password": f"guess {it}"}) for it in range(8)]
+    answers = [client.submit("/login", {"name": "viewer1", "password": f"guess {it}"}) for it in range(8)]
     assert {401} == {it.status_code for it in answers}
     assert "too many failures" in answers[-1].text
-    assert "too many failures" in client.submit("/login", {"name": "vera", "password": PASSWORD}).text
+    assert "too many failures" in client.submit("/login", {"name": "viewer1", "password": PASSWORD}).text
 
 
 def test_no_page_is_kept_by_anybody_in_between(site):

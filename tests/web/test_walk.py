@@ -13,7 +13,7 @@ from lamplighter.service.people import Person, Role
 from .stage import ROOT, stage
 
 CLICK = 10_000  # milliseconds that a page may take
-OLGA, PIA = Person.of("olga", [Role.OPERATOR]), Person.of("pia", [Role.APPROVER])
+OPERATOR, REVIEWER = Person.of("operator1", [Role.OPERATOR]), Person.of("reviewer1", [Role.APPROVER])
 PATIENCE = 60_000  # milliseconds, in which hours go by in the homes
 
 
@@ -82,7 +82,7 @@ def _release(page, why: str) -> None:
 
 def test_from_a_plan_to_proof(live, come):
     """Create, dry run, approve as another person, start, a gate holds, look at a Device, release, finish."""
-    page = come("olga")
+    page = come("operator1")
     _write(page, live)
     page.get_by_role("button", name="Dry run", exact=True).click()
     assert live.office.campaigns(ROOT) == [], "a dry run keeps nothing"
@@ -94,12 +94,12 @@ def test_from_a_plan_to_proof(live, come):
 
     page.goto(f"{live.url}/approvals")
     assert "Approvers do that" in page.inner_text("main"), "its author has no button"
-    page = come("pia")
+    page = come("reviewer1")
     page.goto(f"{live.url}/approvals")
     page.get_by_role("button", name="Approve Displays, spring").click()
     assert "You have approved Displays, spring" in page.inner_text("main")
 
-    page = come("olga")
+    page = come("operator1")
     page.goto(f"{live.url}/campaigns")
     page.get_by_role("link", name="Displays, spring").click()
     page.get_by_text("Start…").click()
@@ -131,7 +131,12 @@ def test_from_a_plan_to_proof(live, come):
     [campaign] = live.office.campaigns(ROOT)
     assert CampaignStatus.FINISHED is campaign.status
     said = [(it.who, it.what) for it in live.store.campaigns.events(campaign.id)]
-    for who, what in (("olga", "create"), ("pia", "approve"), ("olga", "start"), ("olga", "release hold")):
+    for who, what in (
+        ("operator1", "create"),
+        ("reviewer1", "approve"),
+        ("operator1", "start"),
+        ("operator1", "release hold"),
+    ):
         assert (who, what) in said
 
 
@@ -159,7 +164,7 @@ def test_a_campaign_is_paused_and_resumed_with_a_reason(live, come):
 
 def test_what_was_done_can_be_verified(live, come):
     """After all that the chain holds, by the button that says so."""
-    page = come("vera")
+    page = come("viewer1")
     page.goto(f"{live.url}/audit")
     page.get_by_role("button", name="Verify the chain").click()
     assert "The chain holds" in page.inner_text("#verdict")
@@ -167,11 +172,11 @@ def test_what_was_done_can_be_verified(live, come):
 
 def test_one_poller_for_two_browsers(live, come):
     """Two windows on one campaign are one poller; when both are gone there is none."""
-    page = come("vera")
-    made = live.office.create(OLGA, _SWITCHES.replace("Switches", "Watched"), live.releases["switches"])
-    live.office.approve(PIA, made.id)
-    live.office.act(OLGA, made.id, Act.START)
-    live.office.act(OLGA, made.id, Act.PAUSE, "to be looked at")
+    page = come("viewer1")
+    made = live.office.create(OPERATOR, _SWITCHES.replace("Switches", "Watched"), live.releases["switches"])
+    live.office.approve(REVIEWER, made.id)
+    live.office.act(OPERATOR, made.id, Act.START)
+    live.office.act(OPERATOR, made.id, Act.PAUSE, "to be looked at")
     page.goto(f"{live.url}/campaigns/{made.id}")
     other = page.context.new_page()
     other.goto(f"{live.url}/campaigns/{made.id}")

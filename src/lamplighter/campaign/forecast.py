@@ -104,6 +104,9 @@ class Direction(Enum):
     AHEAD = "ahead"
 
 
+_SAID: Final = {Direction.BEHIND: "behind", Direction.AHEAD: "ahead of"}
+
+
 class Departure(NamedTuple):
     """Reality has left the band."""
 
@@ -122,7 +125,7 @@ class Departure(NamedTuple):
     def text(self) -> str:
         """One line for a person."""
         return (
-            f"{self.direction.value} the forecast: {self.proven:,} Devices proven, "
+            f"{_SAID[self.direction]} the forecast: {self.proven:,} Devices proven, "
             f"{self.low:,} to {self.high:,} expected by now"
         )
 

@@ -18,7 +18,7 @@ from lamplighter.planning.business import report as page
 from lamplighter.planning.business import spread, words
 from lamplighter.planning.business.facts import facts
 from lamplighter.planning.business.results import FUTURES_MAX, FUTURES_MIN
-from lamplighter.planning.reports import to_pdf
+from lamplighter.planning.reports import charts, to_pdf
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -78,6 +78,8 @@ def business_case(
     for path in (html, pdf):
         if path is not None and path.exists() and not force:  # before minutes of work, not after
             raise UsageError(f"{path} exists already; --force replaces it")
+    if html is not None or pdf is not None:
+        charts.required()
     with files.about(case):
         read = business.parse(_text(case), lambda name: _campaign(case, name))
     with _spread(workers, dask) as working:

@@ -27,7 +27,7 @@ from lamplighter.planning.estate import Estate, described, procedure_of, registe
 from lamplighter.planning.forecast import cores, ensemble, forecast, members_for, rank
 from lamplighter.planning.outlook_report import Rehearsed, band, span
 from lamplighter.planning.rehearse import Scene, total
-from lamplighter.planning.reports import to_pdf
+from lamplighter.planning.reports import charts, to_pdf
 from lamplighter.registry import Release
 
 _STEPS: Final = ((50_000, 15 * MINUTE), (1_000_000, 30 * MINUTE))  # up to so many Devices; beyond: an hour
@@ -100,6 +100,8 @@ def rehearse(
     for path in (html, pdf):
         if path is not None and path.exists() and not force:  # before minutes of work, not after
             raise UsageError(f"{path} exists already; --force replaces it")
+    if html is not None or pdf is not None:
+        charts.required()
     if members is not None:
         rank(members)
     begins, every = _instant(start), _duration(step)

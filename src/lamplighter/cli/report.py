@@ -150,7 +150,7 @@ def _look(store: Store, as_of: Instant) -> None:
     """Bring the register up to date, unless a reconciler is at it."""
     lease = store.leases.take("storms", f"report-{os.getpid()}", as_of, MINUTE)
     if lease is not None:
-        store.storms.watch(lease, as_of)
+        store.storms.watch(lambda: lease, as_of)
         store.leases.release(lease)
 
 

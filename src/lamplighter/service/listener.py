@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from lamplighter.service.door import Door
 
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from starlette.types import ASGIApp
+
+HEAD_OCTETS: Final = 64 * 1024
+"""Of the head of a request; what is read at once may be more, and no more than that is kept."""
+HEAD_SECONDS: Final = 20.0
+"""Until the head has come: from the first moment of a connection, and then from the first octet."""
+BODY_SECONDS: Final = 180.0
+"""Until the body has come."""
 
 
 class Listener:
@@ -60,7 +68,61 @@ def server(application: ASGIApp | Door, grace_seconds: int = 1) -> uvicorn.Serve
     if isinstance(application, Door):
         settings["http"] = application.protocol  # called like a class, which is what uvicorn asks for
         return _DoorServer(uvicorn.Config(_nothing, **settings), application)
+    settings["http"] = _Bounded
     return uvicorn.Server(uvicorn.Config(application, **settings))
+
+
+class _Bounded(HttpToolsProtocol):
+    """uvicorn's protocol, which by itself keeps a head however long it is, and waits for as long as it takes.
+
+    Without this anybody who reaches the port fills the process's memory, or holds connections for nothing.
+    """
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_in_head = False
+        self._head = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
+        super().connection_made(transport)
+        self._wait(HEAD_SECONDS)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._rest()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._timer is None:  # the next request, or what shall never be one
+            self._wait(HEAD_SECONDS)
+        super().data_received(data)
+        if self._is_in_head:
+            self._head += len(data)
+            if self._head > HEAD_OCTETS:
+                self.transport.abort()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._is_in_head, self._head = True, 0
+        self._wait(HEAD_SECONDS)
+
+    def on_headers_complete(self) -> None:
+        self._is_in_head = False
+        self._wait(BODY_SECONDS)
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._rest()
+        super().on_message_complete()
+
+    def _wait(self, seconds: float) -> None:
+        self._rest()
+        self._timer = self.loop.call_later(seconds, self.transport.abort)
+
+    def _rest(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 class _DoorServer(uvicorn.Server):

@@ -128,7 +128,7 @@ class Reconciler:
         self._asked_at = now
         if not self._store.storms.is_due(now):
             return False
-        return self._store.storms.watch(self._hold(STORMS), now) > 0
+        return self._store.storms.watch(lambda: self._hold(STORMS), now) > 0
 
     # Decide
 
@@ -151,7 +151,8 @@ class Reconciler:
         ready = store.orders.ready(campaign, now, READY_AT_ONE_GO)
         decision = decide(campaign.plan, view, ready, now)
         done = store.orders.commit(fence, campaign, view, decision, ready, now)
-        store.forecasts.watch(fence, campaign, now)
+        # What is only looked at must not stop, or slow down, what is done.
+        self._guarded(f"forecast:{number}", lambda: store.forecasts.watch(fence, campaign, now) is not None)
         return bool(done or expired)
 
     # Leases and failures

@@ -255,8 +255,10 @@ class Courier:
             return self._ready()
         except (SQLAlchemyError, LeaseLostError) as error:
             _log.warning("webhooks not looked at", reason=str(error))
-            self._held = None
-            return None
+        except Exception:  # noqa: BLE001 # a mistake of ours must not end all deliveries for good
+            _log.exception("webhooks not looked at")
+        self._held = None
+        return None
 
     def _ready(self) -> tuple[Fence, list[Webhook]] | None:
         """What is to be visited, under our lease; None: nothing, or another courier does it."""
@@ -274,8 +276,8 @@ class Courier:
 
     def _hold(self) -> Fence | None:
         now = self._clock()
-        if self._held is not None:
-            fence, since = self._held
+        if (held := self._held) is not None:  # once: a visit that failed may let go of it at this moment
+            fence, since = held
             if 0 <= now - since < LEASE // _RENEWALS:
                 return fence
         taken = self._store.leases.take(_LEASE_NAME, self._owner, now, LEASE)
@@ -296,6 +298,8 @@ class Courier:
         except (SQLAlchemyError, LeaseLostError) as error:
             _log.warning("delivery not noted", webhook=hook.id, reason=str(error))
             self._held = None
+        except Exception:  # noqa: BLE001 # as above
+            _log.exception("not delivered", webhook=hook.id)
 
     async def _visit(self, client: httpx2.AsyncClient, fence: Fence, hook: Webhook) -> None:
         """Deliver what waits for one webhook, until one attempt fails."""

@@ -84,13 +84,14 @@ def chaining(connection: Connection) -> Iterator[None]:
     Where it fails, nothing was noted.
     """
     notes: list[Note] = []
-    connection.info[_NOTES] = notes
+    info = connection.info  # one that has broken down meanwhile would not give it again, and hide why it did
+    info[_NOTES] = notes
     try:
         yield
         if notes:
             _chain(connection, notes)
     finally:
-        del connection.info[_NOTES]  # the connection goes back to its pool
+        info.pop(_NOTES, None)  # the connection goes back to its pool
 
 
 @contextmanager

@@ -213,7 +213,7 @@ class Outbox:
         One that was overtaken, which the DCC would refuse; or a transform whose pre-command we lost.
         """
         with self._database.writing(fence) as connection:
-            first = next_counter(self._database, connection, now)
+            # First the rows and then the counters: in the order of whoever recalls some and orders others.
             rows = [
                 row
                 for some in _slices(sorted(counters))
@@ -230,6 +230,7 @@ class Outbox:
             ]
             if not rows:
                 return
+            first = next_counter(self._database, connection, now)
             connection.execute(
                 insert(s.request),
                 [

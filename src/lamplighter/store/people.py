@@ -329,11 +329,17 @@ class People:
                 new = self._database.insert(s.strike).values(
                     digest=digest_of(key), failures=0, last_at=now, until=0
                 )
-                connection.execute(new.on_conflict_do_nothing())
-                query = select(s.strike).where(strikes.digest == digest_of(key)).with_for_update()
-                rows[key] = connection.execute(query).one()
+                # At one stroke: between two statements somebody might forget it (`forgive`).
+                kept = new.on_conflict_do_update(index_elements=["digest"], set_={"until": strikes.until})
+                rows[key] = connection.execute(kept.returning(s.strike)).one()
             wait = max(row.until for row in rows.values()) - now
             if wait > 0:
+                # Whoever waits costs nothing: else anybody could fill the disk with names that they make up.
+                connection.execute(
+                    delete(s.strike).where(
+                        strikes.digest.in_([row.digest for row in rows.values()]), strikes.failures == 0
+                    )
+                )
                 return wait, False
             barred = False
             for key, row in rows.items():
@@ -358,15 +364,21 @@ class People:
     def forgive(self, whole: str, others: Iterable[str], before: Instant) -> None:
         """It was right: forget what was counted of `whole`, this attempt of the others, and what is older."""
         strikes = s.strike.c
+        shared = [*others]
         with self._database.writing() as connection:
+            for key in sorted((whole, *shared)):  # as `admit`
+                connection.execute(
+                    select(strikes.digest).where(strikes.digest == digest_of(key)).with_for_update()
+                ).all()
             connection.execute(
                 update(s.strike)
-                .where(strikes.digest.in_([*map(digest_of, others)]), strikes.failures > 0)
+                .where(strikes.digest.in_([*map(digest_of, shared)]), strikes.failures > 0)
                 .values(failures=strikes.failures - 1, until=0)
             )
-            connection.execute(
-                delete(s.strike).where(or_(strikes.digest == digest_of(whole), strikes.last_at < before))
-            )
+            connection.execute(delete(s.strike).where(strikes.digest == digest_of(whole)))
+            # What somebody else is at may be forgotten another time.
+            old = select(strikes.digest).where(strikes.last_at < before).with_for_update(skip_locked=True)
+            connection.execute(delete(s.strike).where(strikes.digest.in_(old)))
 
     # --- who is away at a provider
 

@@ -24,7 +24,7 @@ from lamplighter.store import audit
 from lamplighter.store import schema as s
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy import Connection, Row
 
@@ -135,17 +135,25 @@ class Storms:
             seen = connection.execute(select(s.alert_watch.c.seen_at)).scalar()
         return seen is None or not seen <= now < seen + EVERY
 
-    def watch(self, fence: Fence | None, now: Instant, rules: StormRules = RULES) -> int:
+    def watch(self, hold: Callable[[], Fence] | None, now: Instant, rules: StormRules = RULES) -> int:
         """Count alerts up to `now`, and note storms; returns how many began or ended.
+
+        hold  gives the fence under which they are noted; it is asked before each hour is counted, for all
+              together may take longer than a lease lasts
 
         Reading takes no lock that a writer waits for. Raises `LeaseLostError`, and then nothing was written.
         """
+        found = []
         with self._database.reading() as connection:
             hours = _hours(connection, now)
             codes = _codes(connection)
-            found = [(hour, *_count(self._database, connection, hour, codes, rules)) for hour in hours]
+        for hour in hours:
+            if hold is not None:
+                hold()
+            with self._database.reading() as connection:
+                found.append((hour, *_count(self._database, connection, hour, codes, rules)))
         changes = 0
-        with self._database.writing(fence) as connection:
+        with self._database.writing(None if hold is None else hold()) as connection:
             for hour, counts, euis in found:
                 _keep(connection, hour, counts)
                 changes += _judge(connection, rules, hour, counts, euis)
@@ -384,8 +392,9 @@ def _count(
         which = which.bindparams(bindparam("codes", expanding=True))
         connection.execute(which, values | {"codes": codes[start : start + _BIND_MAX]})
     # What stands for several, of codes that are not read in full.
-    known = " OR ".join(f"code = '{code}'" for code in codes) or "1 = 0"
-    connection.execute(text(_HEAR.format(which=f"weight > 1 AND NOT ({known})")), values)
+    known = ", ".join(f"'{code}'" for code in codes)  # a list: as many ORs would be too deep for SQLite
+    others = f"code NOT IN ({known})" if codes else "1 = 1"
+    connection.execute(text(_HEAR.format(which=f"weight > 1 AND {others}")), values)
     counted = []
     euis: dict[tuple[Eui64, str], _OfDevice] = {}
     for code, manufacturer, model, hardware, version, *numbers in connection.execute(_BY_KIND).all():

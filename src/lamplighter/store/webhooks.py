@@ -6,10 +6,14 @@ days holds no more rows than `PENDING_MAX`. Both are read in the order in which 
 of the audit are numbered one after the other, and evidence is appended by one transaction at a time.
 
 A delivery is tried until its receiver takes it, and dead after `LIFETIME`; the next one waits for that.
+
+Whoever changes a webhook and deliveries of it changes the webhook first: so that on PostgreSQL none of two
+waits for the other.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import defaultdict
 from dataclasses import dataclass
@@ -55,6 +59,7 @@ _EVIDENCE_AT_ONCE: Final = 20_000  # pieces that one gathering looks at
 _ENTRIES_AT_ONCE: Final = 100
 _BIND_MAX: Final = 500
 _REASON_MAX: Final = 500  # characters
+_DIGEST_MARKS: Final = 8  # of what is told, in its id
 
 
 class Kind(Enum):
@@ -260,15 +265,16 @@ class Webhooks:
                     raise UsageError(f"there is no delivery {number}; `webhook deliveries` shows them")
                 if known[number].removed_at is not None:
                     raise UsageError(f"delivery {number} is of a webhook that was removed")
+            webhooks = sorted({row.webhook for row in known.values()})
+            for one in webhooks:
+                connection.execute(update(s.webhook).where(s.webhook.c.id == one).values(due_at=None))
             for number in wanted:
                 again += connection.execute(
                     update(s.delivery)
                     .where(s.delivery.c.id == number, s.delivery.c.status != Status.PENDING.value)
                     .values(status=Status.PENDING.value, since=now)
                 ).rowcount
-            webhooks = sorted({row.webhook for row in known.values()})
             for one in webhooks:
-                connection.execute(update(s.webhook).where(s.webhook.c.id == one).values(due_at=None))
                 mine = [number for number in wanted if known[number].webhook == one]
                 audit.note(
                     connection, now, who, "replay deliveries",
@@ -346,15 +352,14 @@ class Webhooks:
     def delivered(self, fence: Fence | None, delivery: Delivery, now: Instant) -> None:
         """Its receiver has taken it."""
         with self._database.writing(fence) as connection:
-            _tried(connection, delivery, now, Status.DELIVERED, None)
             connection.execute(
                 update(s.webhook).where(s.webhook.c.id == delivery.webhook).values(failures=0, due_at=None)
             )
+            _tried(connection, delivery, now, Status.DELIVERED, None)
 
     def failed(self, fence: Fence | None, delivery: Delivery, reason: str, now: Instant) -> None:
         """Its receiver has not; the webhook is left alone for a while, each time a longer one."""
         with self._database.writing(fence) as connection:
-            _tried(connection, delivery, now, Status.PENDING, reason[:_REASON_MAX])
             failures = connection.execute(
                 update(s.webhook)
                 .where(s.webhook.c.id == delivery.webhook)
@@ -366,6 +371,7 @@ class Webhooks:
                 .where(s.webhook.c.id == delivery.webhook)
                 .values(due_at=now + backoff(failures))
             )
+            _tried(connection, delivery, now, Status.PENDING, reason[:_REASON_MAX])
 
     def expire(self, fence: Fence | None, now: Instant) -> int:
         """Let what was tried for too long be dead, and forget what was delivered long ago; how many died."""
@@ -545,13 +551,12 @@ def _made(
     event: str, kind: Kind | None, at: Instant, campaign: int, name: str, told: dict[str, Any]
 ) -> dict[str, Any]:
     assert kind is not None
-    body = {
-        "id": event,
-        "kind": kind.value,
-        "at": to_iso(at),
-        "campaign": {"id": campaign, "name": name},
-    } | told
-    return {"event": event, "kind": kind.value, "body": json.dumps(body, separators=(",", ":"))}
+    said = {"kind": kind.value, "at": to_iso(at), "campaign": {"id": campaign, "name": name}} | told
+    # Where a copy of the database was put back, its numbers are given out again, to what nobody was told of.
+    digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()
+    event = f"{event}-{digest[:_DIGEST_MARKS]}"
+    body = json.dumps({"id": event} | said, separators=(",", ":"))
+    return {"event": event, "kind": kind.value, "body": body}
 
 
 # --- rows

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import re
+from importlib.util import find_spec
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
@@ -89,7 +90,17 @@ _REFERENCE: Final = re.compile(r'(url\(#|href="#)([^)"]*)')
 _COLOUR: Final = re.compile("|".join(map(re.escape, _VARIABLES)), re.IGNORECASE)
 _FONT: Final = re.compile(r"font-family: [^;\"]*;? ?|'DejaVu Sans'(?:, [^;\"]*)?")
 _COMMENT: Final = re.compile(r"\s*<!--.*?-->", re.DOTALL)
+_NO_MATPLOTLIB: Final = (
+    "reports have charts, which need matplotlib: pip install 'lamplighter[sim]', or in a checkout "
+    ".venv/bin/pip install -e '.[sim]'"
+)
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]*")
+
+
+def required() -> None:
+    """Raise `UsageError` where matplotlib is not installed: before minutes of work, not after."""
+    if find_spec("matplotlib") is None:
+        raise UsageError(_NO_MATPLOTLIB)
 
 
 def draw(
@@ -118,7 +129,7 @@ def draw(
         from cycler import cycler  # noqa: PLC0415 # matplotlib's own
         from matplotlib.figure import Figure  # noqa: PLC0415
     except ImportError as cause:
-        raise UsageError("charts need matplotlib: install lamplighter[sim]") from cause
+        raise UsageError(_NO_MATPLOTLIB) from cause
 
     def one(size: tuple[float, float], *, is_narrow: bool) -> str:
         key = f"{name}-n" if is_narrow else name

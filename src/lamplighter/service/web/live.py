@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
@@ -31,6 +32,8 @@ STREAM_SECONDS: Final = 120.0
 """After so long a stream ends, and the browser asks anew: whoever was signed out meanwhile stays out."""
 STREAMS_MAX: Final = 1_000
 """Of one process."""
+STREAMS_EACH: Final = 100
+"""Of one person: nobody keeps the others from looking."""
 
 _RETRY_MILLISECONDS: Final = 2_000
 _HASTE: Final = 0.15  # of the usual pause: the next look waits so long at least, whoever comes
@@ -96,12 +99,15 @@ class Live:
         beat: float = BEAT_SECONDS,
         stream: float = STREAM_SECONDS,
         streams_max: int = STREAMS_MAX,
+        streams_each: int = STREAMS_EACH,
     ) -> None:
         self._look = look
         self._every = every
         self._beat = beat
         self._stream = stream
         self._streams_max = streams_max
+        self._streams_each = streams_each
+        self._of: Counter[str] = Counter()
         self._watches: dict[int, _Watch] = {}
         self._turn = asyncio.Semaphore(1)
         self.looks = 0
@@ -117,15 +123,18 @@ class Live:
         """How many campaigns are looked at."""
         return len(self._watches)
 
-    def check(self) -> None:
-        """Raise `BusyError` where there is no room for one more stream."""
+    def check(self, who: str) -> None:
+        """Raise `BusyError` where there is no room for one more stream of this person."""
+        if self._of[who] >= self._streams_each:
+            raise BusyError(f"{who} has {self._streams_each} pages open: live updates are for no more")
         if self.streams >= self._streams_max:
             raise BusyError(f"{self._streams_max} pages are open: live updates are for no more")
 
-    async def follow(self, campaign: int) -> AsyncGenerator[str, None]:
+    async def follow(self, campaign: int, who: str = "") -> AsyncGenerator[str, None]:
         """The events of a campaign, as `text/event-stream`, until it is over or the stream has lasted."""
         watch = self._watches.setdefault(campaign, _Watch())
         watch.readers += 1
+        self._of[who] += 1
         if watch.task is None:
             watch.task = asyncio.create_task(self._poll(campaign, watch))
         # The page was made a moment ago: what a look that began before says may be older.
@@ -155,6 +164,7 @@ class Live:
                     yield ": still here\n\n"
         finally:
             watch.readers -= 1
+            self._of -= Counter({who: 1})  # and forgets whom it comes to 0 for
 
     async def _poll(self, campaign: int, watch: _Watch) -> None:
         try:

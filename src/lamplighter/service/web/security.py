@@ -13,6 +13,7 @@ headers of the answer, hold for it.
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 from dataclasses import dataclass
 from functools import cache
@@ -53,6 +54,8 @@ _log = structlog.get_logger(__name__)
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _TOKEN_OCTETS: Final = 24
+_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{0,5})?", re.ASCII)
+_DIGITS_MAX: Final = 18  # of a number in a path: what has more fits into no column
 _HSTS_SECONDS: Final = 63_072_000  # two years, as browsers' lists ask for
 
 CONTENT_SECURITY_POLICY: Final = "; ".join(  # noqa: FLY002 # a line a rule
@@ -223,6 +226,8 @@ class Guard:
             state["csrf"] = cookies.get(self._entry_cookie) or secrets.token_urlsafe(_TOKEN_OCTETS)
             if self._entry_cookie not in cookies:
                 said.append(_cookie(self._entry_cookie, state["csrf"], secure=self._secure))
+        if any(len(part) > _DIGITS_MAX and part.isdigit() for part in path.split("/")):
+            raise RefusedError(HTTPStatus.NOT_FOUND, "Nothing here has so long a number.")
         if scope["method"] in _SAFE:
             return _counted(receive, most)
         self._check_origin(scope, headers)
@@ -237,7 +242,8 @@ class Guard:
 
     def _check_host(self, headers: Headers) -> None:
         hosts = headers.getlist("host")
-        name = urlsplit(f"//{hosts[0]}").hostname if len(hosts) == 1 else None
+        found = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
+        name = found[1].strip("[]").lower() if found else None
         if not name or (self._limits.hosts and name not in self._limits.hosts):
             raise RefusedError(HTTPStatus.BAD_REQUEST, "This server does not answer to that name.")
 

@@ -57,12 +57,12 @@ async def events(request: Request, person: Reader, office: TheOffice, number: in
     await run_in_threadpool(campaigns.view_of, office, person, number)
     live = live_of(request, office)
     try:
-        live.check()
+        live.check(person.name)
     except BusyError as cause:
         raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, str(cause)) from cause
 
     async def stream() -> AsyncGenerator[str, None]:
-        following = live.follow(number)
+        following = live.follow(number, person.name)
         try:
             async for text in following:
                 yield text
