@@ -4,6 +4,8 @@ from dataclasses import replace
 from datetime import date
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.campaign.ledger import OLD, TARGET, Ledger
 
 from lamplighter.campaign import Cause, Fact, Order, Progress, Stage
@@ -11,6 +13,7 @@ from lamplighter.campaign.decide import (
     BROOD_FIRST,
     FIRST_STEP,
     Again,
+    Alike,
     Busy,
     Cell,
     Count,
@@ -27,7 +30,7 @@ from lamplighter.campaign.decide import (
 from lamplighter.campaign.gates import Gate
 from lamplighter.campaign.plan import Caps, Plan, Wave
 from lamplighter.campaign.rates import Rate
-from lamplighter.campaign.state import FINAL, SUBS
+from lamplighter.campaign.state import FINAL, READY, SUBS
 from lamplighter.campaign.status import Act, CampaignStatus
 from lamplighter.campaign.windows import Kind, Window, jitter, open_at
 from lamplighter.kit import Instant
@@ -292,6 +295,45 @@ def test_a_read_takes_of_the_daily_requests_and_of_nothing_else():
     found = decide(plan, state, ready, NOON)
     assert (Again(READ, FIRST_STEP + 1, (0, 1, 2)),) == found.again
     assert {3: NOON + MINUTE, 4: NOON + MINUTE} == found.defer
+
+
+_STANDINGS = st.tuples(
+    st.sampled_from(sorted(READY)),
+    st.sampled_from((Cause.NONE, Cause.TRANSFER, Cause.OTHER_REQUEST, Cause.SIGNATURE)),
+    st.sampled_from((FIRST_STEP, FIRST_STEP + 1, 2 * SUBS, 3 * SUBS - 1)),
+    st.sampled_from((place(), place(1, region="South"), place(2, hub_model="B"))),
+    st.sampled_from((Instant(NOON - 9 * DAY), Instant(NOON - MINUTE))),
+)
+
+
+@given(
+    groups=st.lists(st.tuples(_STANDINGS, st.integers(1, 6)), max_size=8),
+    procedure=st.sampled_from((ONE, TWO)),
+    caps=st.builds(
+        Caps,
+        in_flight=st.none() | st.integers(1, 12),
+        per_hub_model=st.none() | st.integers(1, 12),
+        requests_per_day=st.none() | st.integers(1, 12),
+    ),
+    rate=st.integers(1, 12),
+    kinds=st.frozensets(st.sampled_from(Kind), min_size=1),
+    status=st.sampled_from((CampaignStatus.RUNNING, CampaignStatus.ABORTING)),
+)
+def test_updates_that_stand_alike_may_be_handed_over_together(groups, procedure, caps, rate, kinds, status):
+    """The decision is the one that is made of them row by row, whatever runs out in the middle."""
+    window = Window(22 * 60, 6 * 60, kinds=kinds)
+    plan = replace(ALL, caps=caps, rate=Rate(per_hour=rate), windows=(window,), jitter=HOUR)
+    strata = (Stratum(0, "s0", 0), Stratum(1, "s1", 0, held="bad"), Stratum(2, "s2", 0))
+    state = view(
+        waiting={place(): 20, place(2, hub_model="B"): 20}, strata=strata, procedure=procedure, status=status
+    )
+    rows, together = [], []
+    for (stage, cause, step, at, since), devices in groups:
+        first = due(stage, step=step, cause=cause, at=at, since=since)
+        ids = range(len(rows), len(rows) + devices)
+        rows += [first._replace(id=number) for number in ids]
+        together.append(Alike(list(ids), first.cell, first.progress, since))
+    assert decide(plan, state, rows, NOON) == decide(plan, state, together, NOON)
 
 
 def test_strata_share_what_there_is():

@@ -118,6 +118,23 @@ class Ready(NamedTuple):
     progress: Progress
     since: Instant
 
+    @property
+    def ids(self) -> Sequence[int]:
+        """As of `Alike`."""
+        return (self.id,)
+
+
+class Alike(NamedTuple):
+    """Updates that wait for us, come one after another, and differ in nothing but their numbers.
+
+    What holds for one holds for all; so a rehearsal, which has a million at a time, hands them over together.
+    """
+
+    ids: Sequence[int]
+    cell: Cell
+    progress: Progress
+    since: Instant
+
 
 @dataclass(frozen=True, slots=True)
 class Stratum:
@@ -224,7 +241,7 @@ class Decision:
 _NOTHING: Final = Decision()
 
 
-def decide(plan: Plan, view: View, ready: Sequence[Ready], now: Instant) -> Decision:
+def decide(plan: Plan, view: View, ready: Sequence[Ready] | Sequence[Alike], now: Instant) -> Decision:
     """What to do now. `ready` holds the updates that wait for us, the longest waiting first, not all."""
     flying = sum(count.devices for count in view.counts if count.stage in FLYING)
     over = view.withdrawn or now >= view.started_at + plan.lasts
@@ -261,9 +278,9 @@ def _outcomes(view: View) -> dict[int, _Broods]:
     sums: dict[tuple[int, int, int], list[int]] = {}
     for cell, stage, again, devices in view.counts:
         key = cell.stratum, cell.wave, cell.brood
-        if key not in sums:
-            sums[key] = [0] * len(_Column)
-        sums[key][_COLUMNS[stage, again]] += devices
+        if (row := sums.get(key)) is None:
+            row = sums[key] = [0] * _COLUMNS_IN_ALL
+        row[_COLUMNS[2 * stage + again]] += devices
     outcomes: dict[int, _Broods] = {stratum.id: {} for stratum in view.strata}
     for (stratum, wave, brood), (proven, failed, silent, in_flight, _) in sums.items():
         outcomes[stratum][wave, brood] = gates.Outcomes(proven, failed, silent, in_flight)
@@ -272,6 +289,8 @@ def _outcomes(view: View) -> dict[int, _Broods]:
 
 def _pardon(broods: Mapping[tuple[int, int], gates.Outcomes], pardoned: int) -> list[gates.Outcomes]:
     """The outcomes in the order of the orders, without the failures that count no more."""
+    if not pardoned:
+        return [brood for _, brood in sorted(broods.items())]
     left = pardoned
     judged = []
     for _, brood in sorted(broods.items()):
@@ -305,23 +324,27 @@ def _column(stage: Stage, again: bool) -> _Column:  # noqa: FBT001 # a row's
     return _Column.FAILED if stage in _FAILED or again else _Column.IN_FLIGHT
 
 
-_COLUMNS: Final = {(stage, again): _column(stage, again) for stage in Stage for again in (False, True)}
+_COLUMNS: Final = [int(_column(stage, again)) for stage in Stage for again in (False, True)]
+"""By stage, and by whether it is a later attempt's."""
+_COLUMNS_IN_ALL: Final = len(_Column)
 
 
-def _wind_up(view: View, ready: Sequence[Ready], flying: int, act: Act) -> Decision:
+def _wind_up(view: View, ready: Sequence[Ready] | Sequence[Alike], flying: int, act: Act) -> Decision:
     """Nothing new; what is in flight comes to its end, and what waits for us is cancelled."""
     left = sum(
         count.devices for count in view.counts if count.stage not in FINAL and count.stage not in FLYING
     )
     return Decision(
-        cancel=tuple(item.id for item in ready),
+        cancel=tuple(number for item in ready for number in item.ids),
         recall=True,
         # Not as the last are cancelled: a word may come just then, and bring one back into the air.
         act=act if flying == 0 and left == 0 else None,
     )
 
 
-def _run(plan: Plan, view: View, ready: Sequence[Ready], now: Instant, flying: int) -> Decision:
+def _run(
+    plan: Plan, view: View, ready: Sequence[Ready] | Sequence[Alike], now: Instant, flying: int
+) -> Decision:
     outcomes = _outcomes(view)
     course = _waves(plan, view, outcomes, now)
     held = {stratum.id for stratum in view.strata if stratum.held is not None}
@@ -510,12 +533,11 @@ class _Room:
         """How many updates there is room for at most, whichever they are."""
         return max(0, min(self.updates, self._daily, self._estate))
 
-    def daily(self) -> bool:
-        """Take room for one request that loads no more than was loading."""
-        if self._daily < 1:
-            return False
-        self._daily -= 1
-        return True
+    def daily(self, wanted: int) -> int:
+        """Take room for requests that load no more than was loading; how many there is room for."""
+        some = wanted if wanted <= self._daily else max(0, self._daily)
+        self._daily -= some
+        return some
 
     def load(self, region: str, hub_model: str, wanted: int) -> int:
         """Take room for updates or activations; how many there is room for."""
@@ -546,6 +568,10 @@ class _Owed:
     write_off: list[int] = field(default_factory=list)
     defer: dict[int, Instant] = field(default_factory=dict)
 
+    def put_off(self, ids: Sequence[int], until: Instant) -> None:
+        for number in ids:
+            self.defer[number] = until
+
 
 _KINDS: Final = {
     Action.UPDATE: windows.Kind.UPDATE,
@@ -554,7 +580,9 @@ _KINDS: Final = {
 }
 
 
-def _owed(plan: Plan, view: View, ready: Iterable[Ready], room: _Room, held: set[int], now: Instant) -> _Owed:
+def _owed(
+    plan: Plan, view: View, ready: Iterable[Ready | Alike], room: _Room, held: set[int], now: Instant
+) -> _Owed:
     """What is due for Devices that were ordered before."""
     owed = _Owed()
     orders = {
@@ -566,12 +594,12 @@ def _owed(plan: Plan, view: View, ready: Iterable[Ready], room: _Room, held: set
     for item in ready:
         if (found := dues.get(item.progress.number)) is None:
             found = dues[item.progress.number] = next_action(view.procedure, item.progress, plan.retries)
-        due = found
+        due, ids = found, item.ids
         if due.action is Action.GIVE_UP:
-            owed.give_up.append(item.id)
+            owed.give_up += ids
             continue
         if due.action is Action.WRITE_OFF:
-            owed.write_off.append(item.id)
+            owed.write_off += ids
             continue
         is_held = item.cell.stratum in held
         if is_held and due.action is Action.ACTIVATE and item.progress.stage in LOADING:
@@ -579,30 +607,36 @@ def _owed(plan: Plan, view: View, ready: Iterable[Ready], room: _Room, held: set
             due = Due(Action.READ, 0)
         after = min(item.since, now) + due.after  # a `since` to come is of a clock that was put back
         if after > now:
-            owed.defer[item.id] = room.at_last(after)
+            owed.put_off(ids, room.at_last(after))
         elif due.action is not Action.READ and is_held:
-            owed.defer[item.id] = room.at_last(now + _WHILE_HELD)
+            owed.put_off(ids, room.at_last(now + _WHILE_HELD))
         elif not room.is_open(kind := _KINDS[due.action]):
-            owed.defer[item.id] = room.at_last(room.until_open(kind, item.id))
-        elif not _takes(due.action, item, room):
-            owed.defer[item.id] = room.at_last(now + _LATER)
+            for number in ids:
+                owed.defer[number] = room.at_last(room.until_open(kind, number))
         else:
-            owed.again[orders[due.action], next_step(item.progress, due.action)].append(item.id)
+            some = _takes(due.action, item, room)
+            if some:
+                owed.again[orders[due.action], next_step(item.progress, due.action)].extend(ids[:some])
+            if some < len(ids):
+                owed.put_off(ids[some:], room.at_last(now + _LATER))
     return owed
 
 
-def _takes(action: Action, item: Ready, room: _Room) -> bool:
-    cell = item.cell
+def _takes(action: Action, item: Ready | Alike, room: _Room) -> int:
+    """Take room for an action; for how many of those that stand alike there is room."""
+    cell, wanted = item.cell, len(item.ids)
     if action is Action.READ:
-        return room.daily()
-    if action is Action.UPDATE and not room.updates:
-        return False
-    # What loads already has its room.
-    if not (room.daily() if item.progress.stage in LOADING else room.load(cell.region, cell.hub_model, 1)):
-        return False
+        return room.daily(wanted)
     if action is Action.UPDATE:
-        room.updates -= 1
-    return True
+        wanted = min(wanted, room.updates)
+    # What loads already has its room.
+    if item.progress.stage in LOADING:
+        some = room.daily(wanted)
+    else:
+        some = room.load(cell.region, cell.hub_model, wanted)
+    if action is Action.UPDATE:
+        room.updates -= some
+    return some
 
 
 def _new(view: View, course: _Course, room: _Room, held: set[int]) -> tuple[Make, ...]:
@@ -651,6 +685,7 @@ def _brood(ordered: int) -> tuple[int, int]:
 __all__ = [
     "FIRST_STEP",
     "Again",
+    "Alike",
     "Busy",
     "Cell",
     "Count",

@@ -217,12 +217,18 @@ class Judgement:
 
 def verdict(gate: Gate, groups: Outcomes | Sequence[Outcomes]) -> Judgement:
     """Judge a stratum by its groups, in the order of their orders. A HOLD is for the caller to remember."""
-    total = Outcomes()
+    proven = failed = silent = in_flight = 0
     harm = 0.0
+    # Sums as bare numbers: a look at all strata adds up thousands of groups.
     for group in (groups,) if isinstance(groups, Outcomes) else groups:
-        total += group
-        if group.failures:  # without one, M cannot have grown
-            harm = max(harm, _harm(gate, total) / _LN_10)
+        proven += group.proven
+        failed += group.failed
+        silent += group.silent
+        in_flight += group.in_flight
+        if group.failed or group.silent:  # without one, M cannot have grown
+            failures = failed + silent
+            harm = max(harm, _harm(gate, failures, silent, proven + failures + in_flight) / _LN_10)
+    total = Outcomes(proven, failed, silent, in_flight)
     health = _health(gate, total) / _LN_10
     if total.resolved < gate.minimum_sample:
         ruling = Ruling.WAIT
@@ -258,7 +264,7 @@ def wanting(gate: Gate, groups: Outcomes | Sequence[Outcomes]) -> int:
     tiny rates may never pass.
     """
     total = sum([groups] if isinstance(groups, Outcomes) else groups, Outcomes())
-    if total.in_flight and total.failures and _harm(gate, total) > 0:
+    if total.in_flight and total.failures and _harm(gate, total.failures, total.silent, total.ordered) > 0:
         return 0
     bound = -log(gate.miss_rate)
     most = DEVICES_MAX - total.ordered
@@ -337,11 +343,11 @@ def _log_beta(a: float, b: float) -> float:
     return lgamma(a) + lgamma(b) - lgamma(a + b)
 
 
-def _harm(gate: Gate, seen: Outcomes) -> float:
+def _harm(gate: Gate, failures: int, silent: int, ordered: int) -> float:
     """Log M, with all in flight taken for successes."""
     return _mean(
-        _log_harm(seen.failures, seen.ordered, gate.acceptable_failure_rate, gate.max_failure_rate),
-        _log_harm(seen.silent, seen.ordered, gate.acceptable_silence_rate, gate.max_silence_rate),
+        _log_harm(failures, ordered, gate.acceptable_failure_rate, gate.max_failure_rate),
+        _log_harm(silent, ordered, gate.acceptable_silence_rate, gate.max_silence_rate),
     )
 
 

@@ -13,21 +13,21 @@ down.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from itertools import count as counter
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 from lamplighter.campaign.decide import (
     FIRST_STEP,
+    Alike,
     Cell,
     Count,
     Place,
-    Ready,
     Stratum,
     View,
 )
@@ -71,6 +71,7 @@ _SLOTS: Final = 2 * len(Stage)  # columns of the tallies: each stage, and of a l
 _STAGE_MASK: Final = (1 << STAGE_BITS) - 1
 _STEP_MASK: Final = (1 << STEP_BITS) - 1
 _SECOND: Final = 2 * SUBS  # the first step of a later attempt
+_ENDS: Final = 1 << FINAL_SHIFT  # the least progress of those that have ended
 
 
 class Handed(NamedTuple):
@@ -121,14 +122,15 @@ class _Pool:
 class _Nearest:
     """The Devices of a stratum that come first on the turned circle."""
 
-    def __init__(self, buckets: NDArray[np.uint32]) -> None:
-        self._buckets = buckets
+    def __init__(self, cohorts: Sequence[NDArray[np.uint32]]) -> None:
+        self._cohorts = cohorts  # the buckets of each, in their order
 
     def bound(self, devices: int) -> int:
         """The bucket below which so many stand."""
-        if len(self._buckets) < devices:
-            return BUCKETS
-        return int(np.partition(self._buckets, devices - 1)[devices - 1]) + 1
+        return bisect_left(range(BUCKETS), devices, key=self._below)
+
+    def _below(self, bucket: int) -> int:
+        return sum(int(np.searchsorted(its, np.uint32(bucket))) for its in self._cohorts)
 
 
 class Paper:
@@ -194,28 +196,29 @@ class Paper:
         of: dict[str, list[int]] = defaultdict(list)
         for number, cohort in enumerate(estate.cohorts):
             of[plan.stratum_of(cohort)].append(number)
-        order = np.argsort(estate.cohort, kind="stable")
-        edges = np.searchsorted(estate.cohort[order], np.arange(len(estate.cohorts) + 1))
-        members = []
-        for first, last in pairwise(edges.tolist()):
-            mine = order[first:last].astype(np.uint32)
-            buckets = estate.bucket[mine]
-            if (np.diff(buckets.astype(np.int64)) < 0).any():
-                mine = mine[np.argsort(buckets, kind="stable")]
-            members.append(mine)
+        everyone = np.arange(len(estate), dtype=np.uint32)
+        bucket = estate.bucket
+        if (estate.cohort[1:] < estate.cohort[:-1]).any():
+            everyone = np.argsort(estate.cohort, kind="stable").astype(np.uint32)
+            bucket = bucket[everyone]
+        ends = np.cumsum(np.bincount(estate.cohort, minlength=len(estate.cohorts)))[:-1]
+        members, turned = np.split(everyone, ends), np.split(bucket, ends)
+        for number, buckets in enumerate(turned):
+            if (buckets[1:] < buckets[:-1]).any():
+                order = np.argsort(buckets, kind="stable")
+                members[number], turned[number] = members[number][order], buckets[order]
         strata: dict[int, Stratum] = {}
         pools: list[_Pool] = []
         for number, name in enumerate(sorted(of), 1):
             strata[number] = Stratum(number, name, 0)
             devices = sum(len(members[it]) for it in of[name])
-            everyone = np.concatenate([estate.bucket[members[it]] for it in of[name]])
-            bounds = wave_bounds(plan, devices, _Nearest(everyone))
+            bounds = wave_bounds(plan, devices, _Nearest([turned[it] for it in of[name]]))
             rows = []
             for place_ in of[name]:
                 its = estate.cohorts[place_]
-                ends = np.searchsorted(estate.bucket[members[place_]], bounds)
+                cuts = np.searchsorted(turned[place_], bounds)
                 first, begin = 0, 0
-                for wave, (bound, end) in enumerate(zip(bounds, ends.tolist(), strict=True)):
+                for wave, (bound, end) in enumerate(zip(bounds, cuts.tolist(), strict=True)):
                     if bound > first:
                         place = Place(number, wave, its.region, its.hub_model)
                         rows.append((wave, place_, _Pool(place, members[place_][begin:end])))
@@ -271,32 +274,38 @@ class Paper:
         while self._updates and self._updates[0][0] <= now - HOUR:
             self._last_hour -= self._updates.popleft()[1]
 
-    def ready(self, now: Instant, limit: int) -> list[Ready]:
-        """As `store.orders.Orders.ready`."""
-        parts = [self._waiting]
+    def ready(self, now: Instant, limit: int) -> list[Alike]:
+        """As `store.orders.Orders.ready`, those together that stand alike and come one after another."""
+        fresh: list[Places] = []
         while self._coming and self._coming[0][0] <= now:
             at, _, devices = heappop(self._coming)
-            parts.append(devices[self._ready_at[devices] == at])
-        if len(parts) == 1 and not len(self._waiting):
-            return []
-        found = np.unique(np.concatenate(parts))
+            fresh.append(devices[self._ready_at[devices] == at])
+        found = np.concatenate([self._waiting, *fresh]) if fresh else self._waiting
         times = self._ready_at[found]
-        found = found[(times > 0) & (times <= now)]
-        self._waiting = found[np.lexsort((self.ids[found], self._ready_at[found]))]
-        some = self._waiting[:limit]
+        waits = (times > 0) & (times <= now)
+        found = found[waits]
+        if fresh:  # else they are in their order
+            found = found[np.lexsort((self.ids[found], times[waits]))]
+            found = found[runs(found)[0]]  # some wait already
+        self._waiting = found
+        some = found[:limit].astype(np.intp)
+        numbers = self.ids.take(some).tolist()
+        cells, progress, since = self._cell.take(some), self.progress.take(some), self._since.take(some)
+        begins, lengths = runs(cells, progress, since)
         rows = zip(
-            self.ids[some].tolist(),
-            self._cell[some].tolist(),
-            self.progress[some].tolist(),
-            self._since[some].tolist(),
+            begins.tolist(),
+            (begins + lengths).tolist(),
+            cells[begins].tolist(),
+            progress[begins].tolist(),
+            since[begins].tolist(),
             strict=True,
         )
-        alike: dict[int, Progress] = {}  # of the many who stand alike
-        found_: list[Ready] = []
-        for number, cell, progress, since in rows:
-            if (it := alike.get(progress)) is None:
-                it = alike[progress] = Progress(progress)
-            found_.append(Ready(number, self._cells[cell], it, Instant(since)))
+        alike: dict[int, Progress] = {}  # few among many
+        found_: list[Alike] = []
+        for first, end, cell, far, at in rows:
+            if (it := alike.get(far)) is None:
+                it = alike[far] = Progress(far)
+            found_.append(Alike(numbers[first:end], self._cells[cell], it, Instant(at)))
         return found_
 
     @property
@@ -319,47 +328,54 @@ class Paper:
         self, devices: Places, stage: Stage, now: Instant, cause: Cause = Cause.NONE, step: int | None = None
     ) -> Places:
         """Evidence that implies a stage in the step of each Device; whom it has brought further."""
-        old = self.progress[devices]
-        here = old & (_STEP_MASK << STEP_SHIFT) if step is None else step << STEP_SHIFT
+        at = devices.astype(np.intp)  # what numpy looks up by; else it would make one for each array
+        old = self.progress.take(at)
+        here = (
+            old & (_STEP_MASK << STEP_SHIFT)
+            if step is None
+            else np.full(len(old), step << STEP_SHIFT, np.int32)
+        )
         new = here | (FINAL.get(stage, 0) << FINAL_SHIFT | stage << STAGE_SHIFT | cause)
         moved = new > old
         if not moved.all():
-            devices, old, new = devices[moved], old[moved], np.broadcast_to(new, moved.shape)[moved]
+            devices, at, old, new = devices[moved], at[moved], old[moved], new[moved]
         if len(devices):
-            self._move(devices, old, np.broadcast_to(new, old.shape), stage, now)
+            self._move(devices, at, old, new, stage, now)
         return devices
 
     def _move(
-        self, devices: Places, old: NDArray[np.int32], new: NDArray[np.int32], stage: Stage, now: Instant
+        self,
+        devices: Places,
+        at: NDArray[np.intp],
+        old: NDArray[np.int32],
+        new: NDArray[np.int32],
+        stage: Stage,
+        now: Instant,
     ) -> None:
-        cells = self._cell[devices].astype(np.int64) * _SLOTS
-        before = old >> STAGE_SHIFT & _STAGE_MASK
-        self.progress[devices] = new
-        again_was, again_is = ((it >> STEP_SHIFT & _STEP_MASK) >= _SECOND for it in (old, new))
-        known = old > 0
-        if known.all():
-            _add(self._tally, cells + 2 * before + again_was, -1)
-        elif known.any():
-            _add(self._tally, (cells + 2 * before + again_was)[known], -1)
-        _add(self._tally, cells + 2 * int(stage) + again_is, 1)
+        self.progress[at] = new
+        cells, was, will = self._cell.take(at), old >> STAGE_SHIFT, new >> STAGE_SHIFT
+        # Neighbours mostly stand alike: one sum for many.
+        begins, lengths = runs(cells, was, will)
+        some, was_some = cells[begins] * np.intp(_SLOTS), was[begins]
+        known = was_some > 0
+        np.add.at(self._tally, (some + _slots(was_some))[known], -lengths[known])
+        np.add.at(self._tally, some + _slots(will[begins]), lengths)
+        before = was & _STAGE_MASK
         if len(self._busy):
-            was = known & _IS_FLYING[before]
+            flew = (old > 0) & _IS_FLYING[before]
             if stage in FLYING:
-                _add(self._busy, self.estate.hub[devices[~was]], 1)
+                np.add.at(self._busy, self.estate.hub[devices[~flew]], 1)
             else:
-                _add(self._busy, self.estate.hub[devices[was]], -1)
-        if stage in FLYING:
-            waited = devices[_IS_READY[before] & known]
-            self._ready_at[waited] = 0
-            self.changed |= bool(len(waited))
-            return
-        self.changed = True
+                np.add.at(self._busy, self.estate.hub[devices[flew]], -1)
         if stage in READY:
-            self._since[devices] = now
+            self.changed = True
+            self._since[at] = now
             self._put(devices, now)
-        else:
-            waited = devices[_IS_READY[before] & known]
-            self._ready_at[waited] = 0
+            return
+        if _IS_READY[was_some & _STAGE_MASK].any():
+            self._ready_at[devices[_IS_READY[before]]] = 0
+            self.changed = True
+        self.changed |= stage not in FLYING
 
     def _put(self, devices: Places, at: int) -> None:
         """These wait for us from then on."""
@@ -388,10 +404,9 @@ class Paper:
         facts: dict[Stage, Fact] = {}
         for name in past:
             facts.update(DEADLINES[name])
-        mine = batch.devices[self._batch[batch.devices] == number]
+        mine = batch.devices[self.progress[batch.devices] < _ENDS]  # most have ended
+        batch.devices = mine = mine[self._batch[mine] == number]
         stages = self.progress[mine] >> STAGE_SHIFT & _STAGE_MASK
-        batch.devices = mine = mine[~_IS_FINAL[stages]]
-        stages = stages[~_IS_FINAL[stages]]
         for stage in np.unique(stages).tolist():
             if (fact := facts.get(Stage(stage))) is not None:
                 self.tell(mine[stages == stage], IMPLIES[fact], now, Cause.SILENCE, batch.step)
@@ -479,11 +494,14 @@ class Paper:
             for start in range(0, len(devices), size):
                 self._order(again.kind, again.step, devices[start : start + size], now)
                 done = True
-        by_time: dict[int, list[int]] = defaultdict(list)
-        for number, at in defer.items():
-            by_time[at].append(number)
-        for at, numbers_then in by_time.items():
-            self._put(self._devices(numbers_then), at)
+        if defer:
+            devices = self._devices(list(defer))
+            times = np.fromiter(defer.values(), np.int64, len(defer))
+            order = np.argsort(times, kind="stable")
+            devices, times = devices[order], times[order]
+            begins, _ = runs(times)
+            for at, part in zip(times[begins].tolist(), np.split(devices, begins[1:]), strict=True):
+                self._put(part, at)
             done = True
         return done
 
@@ -516,14 +534,15 @@ class Paper:
                 done = True
                 if len(found):
                     wanted -= len(found)
-                    self._cell[found] = self._cell_of(make)
+                    at = _place(found)
+                    self._cell[at] = self._cell_of(make)
+                    first, self._numbered = self._numbered, self._numbered + len(found)
+                    self.ids[at] = np.arange(first + 1, self._numbered + 1, dtype=np.int32)
+                    self._device_of[first : self._numbered] = found
                     self.ordered_of[make.place.stratum] += len(found)
                     rows.append(found)
         if rows:
             everyone = np.concatenate(rows)
-            first, self._numbered = self._numbered, self._numbered + len(everyone)
-            self.ids[everyone] = np.arange(first + 1, self._numbered + 1, dtype=np.int32)
-            self._device_of[first : self._numbered] = everyone
             kind = Order.update(self.procedure)
             for start in range(0, len(everyone), self.plan.batch_max):
                 self._order(kind, FIRST_STEP, everyone[start : start + self.plan.batch_max], now)
@@ -629,14 +648,35 @@ class Paper:
 
     def causes(self) -> Counter[Cause]:
         """Why Devices failed for good."""
-        final = self.progress[self.progress >> FINAL_SHIFT == 1]
+        final = self.progress[(self.progress >= _ENDS) & (self.progress < 2 * _ENDS)]
         failed = final[np.isin(final >> STAGE_SHIFT & _STAGE_MASK, (Stage.FAILED, Stage.LOST))]
         found = np.bincount(failed & ((1 << STAGE_SHIFT) - 1), minlength=1)
         return Counter({Cause(number): int(some) for number, some in enumerate(found) if some})
 
 
-def _add(table: NDArray[np.int64] | NDArray[np.int16], keys: NDArray[np.integer[Any]], what: int) -> None:
-    np.add.at(table, keys, what)
+def _place(devices: Places) -> NDArray[np.intp] | slice:
+    """What numpy looks these up by: a stretch, where they are one."""
+    first, last = int(devices[0]), int(devices[-1])
+    if last - first == len(devices) - 1 and (devices[1:] > devices[:-1]).all():
+        return slice(first, last + 1)
+    return devices.astype(np.intp)
+
+
+def _slots(standing: NDArray[np.int32]) -> NDArray[np.intp]:
+    """The columns of the tallies for step and stage."""
+    again = (standing >> STAGE_BITS & _STEP_MASK) >= _SECOND
+    return (2 * (standing & _STAGE_MASK) + again).astype(np.intp)
+
+
+def runs(*columns: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Where rows begin that differ from the one before, and how many in a row are alike from there."""
+    differs = np.ones(len(columns[0]), bool)
+    if len(differs):
+        differs[1:] = False
+        for column in columns:
+            differs[1:] |= column[1:] != column[:-1]
+    begins = np.flatnonzero(differs)
+    return begins, np.diff(begins, append=len(differs))
 
 
 def _table(stages: Iterable[Stage] | Mapping[Stage, int]) -> NDArray[np.bool_]:
@@ -647,4 +687,3 @@ def _table(stages: Iterable[Stage] | Mapping[Stage, int]) -> NDArray[np.bool_]:
 
 _IS_FLYING: Final = _table(FLYING)
 _IS_READY: Final = _table(READY)
-_IS_FINAL: Final = _table(FINAL)

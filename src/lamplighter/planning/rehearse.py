@@ -33,7 +33,7 @@ from lamplighter.lab.flow import Kind as FlowKind
 from lamplighter.lab.flow import Stage as Heard
 from lamplighter.lab.flow.chance import philox
 from lamplighter.lab.wan import RECEIPT_OCTETS
-from lamplighter.planning.paper import Paper
+from lamplighter.planning.paper import Paper, runs
 from lamplighter.registry import Procedure
 
 if TYPE_CHECKING:
@@ -320,7 +320,8 @@ class World:
         """Let time pass up to now, and tell the campaign what was heard."""
         reports = self.course.advance(now)
         edges = np.searchsorted(reports.stage, np.arange(len(Heard) + 1))
-        for heard in Heard:
+        # The furthest first: what else is heard of the same Device by now brings it no further.
+        for heard in reversed(Heard):
             first, last = edges[heard], edges[heard + 1]
             if first == last:
                 continue
@@ -348,7 +349,9 @@ class World:
 
     def _carry(self, table: NDArray[np.int64], devices: Places, octets: int, now: Instant) -> None:
         day = min((now - self._scene.start) // DAY, self._days - 1)
-        table[:, day] += octets * np.bincount(self.fleet.region[devices], minlength=len(self.regions))
+        region = self.fleet.region[devices]
+        begins, lengths = runs(region)  # neighbours are mostly in the same
+        np.add.at(table[:, day], region[begins], octets * lengths)
 
 
 def rehearse(
