@@ -348,7 +348,7 @@ def test_an_approval_is_given_for_what_was_shown(desk):
 
 def test_a_board_votes(desk):
     """Categories, counts, outcome; who is no member has no button."""
-    board = '[[board]]\ncategory = "Large Suppliers"\nmembers = ["reviewer1", "quentin"]\n'
+    board = '[[board]]\ncategory = "Large Suppliers"\nmembers = ["reviewer1", "second1"]\n'
     plan = PLAN.format(name="Voted").replace("approvals = 1\n", "") + board
     number = desk.site.office.create(OPERATOR, plan, desk.release).id
     client = desk.site.client("approver")

@@ -147,7 +147,7 @@ def test_toml_injection():
 
 def test_what_the_form_has_no_field_for_stays():
     """A board that was written in TOML survives the form that is laid over it."""
-    board = Board((Category("Large Suppliers", ("reviewer1", "quentin")),), quorum=1)
+    board = Board((Category("Large Suppliers", ("member1", "member2")),), quorum=1)
     plan = Plan("with a board", (Wave("all", 1.0),), board=board)
     text = plan_form.to_toml(plan_form.fields_of(plan), plan_form.document_of(plan))
     assert board == plans.parse(text).board
