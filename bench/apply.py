@@ -353,8 +353,8 @@ def _opened(kind: str, folder: str) -> Iterator[Database]:
 
 
 SETTINGS: Final = {
-    # As one sets them for such a fleet on a fast disk; for both halves.
-    "shared_buffers": "1GB",
+    # As one sets them for such a fleet on a fast disk (deploy/postgresql); for both halves.
+    "shared_buffers": "4GB",
     "max_wal_size": "8GB",
     "jit": "off",
     "work_mem": "64MB",

@@ -123,27 +123,28 @@ _TEMPORARY: Final = {
     "placed": (
         "device_update BIGINT, step INTEGER, fact TEXT, at BIGINT, message TEXT, cause INTEGER, detail TEXT,"
         " version BIGINT, source BIGINT,"
-        " statement BIGINT, implied INTEGER, before INTEGER, flying BOOLEAN, since BIGINT, cell INTEGER,"
-        " device BIGINT, target BIGINT"
+        " implied INTEGER, before INTEGER, flying BOOLEAN, since BIGINT, cell INTEGER, place {place},"
+        " device BIGINT, target BIGINT, statement BIGINT, request BIGINT, about_version BIGINT"
     ),
-    # The statements that wait, each with its Device's latest update.
-    "latest": (
-        "statement BIGINT, id BIGINT, campaign INTEGER, batch INTEGER, progress INTEGER, busy BOOLEAN,"
-        " ready_at BIGINT, since BIGINT, cell INTEGER, device BIGINT"
+    # Each update that moves, where its row lies, and the columns that change with it: see `_MOVE`.
+    "moved": (
+        "device_update BIGINT, place {place}, cell INTEGER, before INTEGER, after INTEGER, columns INTEGER"
     ),
-    # Each update that moves, and the columns that change with it: see `_MOVE`.
-    "moved": "device_update BIGINT, cell INTEGER, before INTEGER, after INTEGER, columns INTEGER",
 }
+
+# A row is found once, and then written where it lies: nobody else moves updates meanwhile.
+_ROW: Final = {True: "rowid", False: "ctid"}  # on SQLite; on PostgreSQL
+_ROW_TYPE: Final = {True: "BIGINT", False: "TID"}
 
 _OF_UPDATE: Final = f"""
 {_implied("{step}", "f.fact", "f.cause", "f.version", "r.version")},
-u.progress, u.busy AND u.ready_at IS NULL, u.since, u.cell, u.device, r.version
+u.progress, u.busy AND u.ready_at IS NULL, u.since, u.cell, {{place}}, {{device}}, r.version
 """
 
 _PLACE: Final = f"""
 INSERT INTO placed
-SELECT u.id, f.step, f.fact, f.at, f.message, f.cause, f.detail, f.version, f.source, NULL,
-       {_OF_UPDATE.format(step="f.step")}
+SELECT u.id, f.step, f.fact, f.at, f.message, f.cause, f.detail, f.version, f.source,
+       {_OF_UPDATE.format(step="f.step", place="u.{row}", device="u.device")}, NULL, NULL, NULL
 FROM fresh f
 JOIN device_update u ON u.id = f.device_update
 JOIN campaign c ON c.id = u.campaign
@@ -156,12 +157,12 @@ _APPEND: Final = f"INSERT INTO evidence (epoch, {_NAMES}) SELECT :epoch, {_NAMES
 # What an update in flight becomes touches no index: 0, still in flight; 1, at its end. What is not is 2.
 _MOVE: Final = f"""
 INSERT INTO moved
-SELECT device_update, cell, before, after,
+SELECT device_update, place, cell, before, after,
        CASE WHEN NOT flying OR {_within("after", READY)} THEN 2
             WHEN {_within("after", FLYING)} THEN 0 ELSE 1 END
 FROM (
-    SELECT device_update, cell, before, flying, MAX(implied) AS after
-    FROM placed GROUP BY device_update, cell, before, flying
+    SELECT device_update, place, cell, before, flying, MAX(implied) AS after
+    FROM placed GROUP BY device_update, place, cell, before, flying
 ) AS n
 WHERE after > before
 """  # noqa: S608
@@ -174,7 +175,7 @@ _CHANGES: Final = (
 )
 _UPDATE: Final = """
 UPDATE device_update SET progress = m.after, since = :now{changes}
-FROM moved m WHERE m.device_update = device_update.id AND m.columns = {columns}
+FROM moved m WHERE device_update.{row} = m.place AND m.columns = {columns}
 """
 
 _MOVES: Final = """
@@ -200,7 +201,8 @@ def fresh(database: Database, connection: Connection) -> None:
         for setting in _POSTGRESQL:
             connection.exec_driver_sql(f"SET LOCAL {setting}")
     at_commit = "" if database.is_sqlite else " ON COMMIT DELETE ROWS"
-    for name, columns in _TEMPORARY.items():
+    for name, template in _TEMPORARY.items():
+        columns = template.format(place=_ROW_TYPE[database.is_sqlite])
         connection.exec_driver_sql(f"CREATE TEMPORARY TABLE IF NOT EXISTS {name} ({columns}){at_commit}")
     _empty(connection)
 
@@ -211,7 +213,7 @@ def append(database: Database, connection: Connection, now: Instant) -> int:
     The table is empty afterwards. Returns how many pieces of evidence were appended. Raises `UsageError` if
     one is of an update that does not exist; then the transaction must not commit.
     """
-    placed = connection.execute(text(_PLACE)).rowcount
+    placed = connection.execute(text(_PLACE.format(row=_ROW[database.is_sqlite]))).rowcount
     pieces: int = connection.execute(text("SELECT COUNT(*) FROM fresh")).scalar_one()
     if placed != pieces:
         raise UsageError(f"{pieces - placed} of {pieces} pieces of evidence are of no update that exists")
@@ -227,9 +229,12 @@ def _settle(database: Database, connection: Connection, now: Instant) -> None:
     connection.execute(text(_MOVE))
     changes = _count(database, connection)
     connection.execute(text(_REPORT))
-    for columns in sorted(changes):
-        statement = _UPDATE.format(changes=_CHANGES[columns], columns=columns)
-        connection.execute(text(statement), {"now": now})
+    for columns, updates in sorted(changes.items()):
+        row = _ROW[database.is_sqlite]
+        statement = _UPDATE.format(changes=_CHANGES[columns], columns=columns, row=row)
+        moved = connection.execute(text(statement), {"now": now}).rowcount
+        if moved != updates:
+            raise RuntimeError(f"{moved} of {updates} updates moved: somebody else has moved some")
 
 
 def _empty(connection: Connection) -> None:
@@ -258,12 +263,12 @@ def _row(item: Evidence) -> tuple[Any, ...]:
     return (item.fact.name, item.at, item.message, int(item.cause), item.detail, version)
 
 
-def _count(database: Database, connection: Connection) -> set[int]:
-    """Move the tallies as the updates are about to move; which columns change with them, see `_MOVE`."""
+def _count(database: Database, connection: Connection) -> Counter[int]:
+    """Move the tallies as the updates are about to move; how many change which columns, see `_MOVE`."""
     moves: Counter[tuple[int, int, bool]] = Counter()
-    changes = set()
+    changes: Counter[int] = Counter()
     for cell, before, after, columns, devices in connection.execute(text(_MOVES)):
-        changes.add(columns)
+        changes[columns] += devices
         moves[cell, *_counted(Progress(after))] += devices
         if before:  # nothing was ordered until now: it was not counted
             moves[cell, *_counted(Progress(before))] -= devices
@@ -322,6 +327,7 @@ _STEP: Final = (
 
 # A version from the Device that is the release's counts whatever else the message names.
 _ATTRIBUTE: Final = f"""
+{{taken}}
 INSERT INTO placed
 SELECT CASE WHEN u.id IS NULL THEN -{_UNKNOWN}
             WHEN f.version = r.version THEN u.id
@@ -329,8 +335,9 @@ SELECT CASE WHEN u.id IS NULL THEN -{_UNKNOWN}
             WHEN f.request IS NOT NULL AND NOT ({_OURS}) THEN -{_OTHER_REQUEST}
             WHEN f.about_version <> r.version OR f.about_hash <> r.hash THEN -{_OTHER_IMAGE}
             ELSE u.id END,
-       {_STEP}, f.fact, f.at, f.message, f.cause, f.detail, f.version, f.inbox, f.id,
-       {_OF_UPDATE.format(step=_STEP)}
+       {_STEP}, f.fact, f.at, f.message, f.cause, f.detail, f.version, f.inbox,
+       {_OF_UPDATE.format(step=_STEP, place="u.{row}", device="f.device")},
+       f.id, f.request, f.about_version
 {{waiting}}
 LEFT JOIN batch b ON b.id = u.batch
 LEFT JOIN campaign c ON c.id = u.campaign
@@ -340,40 +347,36 @@ LEFT JOIN batch qb ON qb.id = q.batch
 {{order}}
 """
 
-# Each statement with its Device's latest update. On SQLite first the key alone, from the index, and then the
-# rows in the order of their keys; PostgreSQL has to visit the row in any case, to know that it is alive.
-_LATEST_SQLITE: Final = f"""
-INSERT INTO latest (statement, id)
-SELECT st.id, (SELECT MAX(d.id) FROM device_update d WHERE d.device = st.device) AS newest
-FROM (SELECT id, device FROM statement WHERE inbox <= :last ORDER BY device LIMIT {_ALL}) AS st
-ORDER BY newest
-"""  # noqa: S608
+# Each statement f with its Device's latest update u. On SQLite first the key alone, from the index, and then
+# the rows in the order of their keys; PostgreSQL has to visit the row in any case, to know that it is alive.
 _WAITING_SQLITE: Final = f"""
-FROM (SELECT statement, id FROM latest LIMIT {_ALL}) a
-JOIN statement f ON f.id = a.statement
-LEFT JOIN device_update u ON u.id = a.id
+FROM (
+    SELECT st.id, (SELECT MAX(d.id) FROM device_update d WHERE d.device = st.device) AS newest
+    FROM (SELECT id, device FROM statement WHERE inbox <= :last ORDER BY device LIMIT {_ALL}) AS st
+    ORDER BY newest LIMIT {_ALL}
+) a
+JOIN statement f ON f.id = a.id
+LEFT JOIN device_update u ON u.id = a.newest
 """  # noqa: S608
-_LATEST_POSTGRESQL: Final = """
-INSERT INTO latest
-SELECT DISTINCT ON (st.id)
-       st.id, u.id, u.campaign, u.batch, u.progress, u.busy, u.ready_at, u.since, u.cell, u.device
-FROM (SELECT id, device FROM statement WHERE inbox <= :last ORDER BY device) AS st
-LEFT JOIN device_update u ON u.device = st.device
-ORDER BY st.id, u.id DESC
-"""
+_TAKE: Final = "DELETE FROM statement WHERE inbox <= :last"
+_TAKEN_POSTGRESQL: Final = f"WITH taken AS ({_TAKE} RETURNING *)"
 _WAITING_POSTGRESQL: Final = """
-FROM latest u
-JOIN statement f ON f.id = u.statement
+FROM (SELECT * FROM taken ORDER BY device) f
+LEFT JOIN LATERAL (
+    SELECT d.*, d.ctid FROM device_update d WHERE d.device = f.device ORDER BY d.id DESC LIMIT 1
+) u ON TRUE
 """
 
-_LATEST: Final = {
-    True: (_LATEST_SQLITE, _ATTRIBUTE.format(waiting=_WAITING_SQLITE, order="")),
-    False: (_LATEST_POSTGRESQL, _ATTRIBUTE.format(waiting=_WAITING_POSTGRESQL, order="ORDER BY u.id")),
+_ATTRIBUTED: Final = {
+    True: _ATTRIBUTE.format(taken="", waiting=_WAITING_SQLITE, order="", row=_ROW[True]),
+    False: _ATTRIBUTE.format(
+        taken=_TAKEN_POSTGRESQL, waiting=_WAITING_POSTGRESQL, order="ORDER BY u.id", row=_ROW[False]
+    ),
 }
 
 _LEFT_OVER: Final = text("""
-SELECT -p.device_update AS why, p.source, f.device, f.fact, f.message, f.request, f.about_version
-FROM placed p JOIN statement f ON f.id = p.statement WHERE p.device_update < 0 ORDER BY p.source, p.statement
+SELECT -device_update AS why, source, device, fact, message, request, about_version
+FROM placed WHERE device_update < 0 ORDER BY source, statement
 """).columns(
     why=Integer,
     source=BigInteger,
@@ -435,12 +438,11 @@ class Record:
             if last is None:
                 return 0
             fresh(self._database, connection)
-            latest, attribute = _LATEST[self._database.is_sqlite]
-            taken = connection.execute(text(latest), {"last": last}).rowcount
-            connection.execute(text(attribute))
+            attributed = text(_ATTRIBUTED[self._database.is_sqlite])
+            taken = connection.execute(attributed, {"last": last}).rowcount
+            if self._database.is_sqlite:  # PostgreSQL has taken them away by the same statement
+                connection.execute(text(_TAKE), {"last": last})
             left_over = connection.execute(_LEFT_OVER).all()
-            # By their identifiers: on PostgreSQL others may have come in between two statements.
-            connection.execute(text("DELETE FROM statement WHERE id IN (SELECT statement FROM placed)"))
             if left_over:
                 self._bury(connection, left_over, now)
             _settle(self._database, connection, now)
