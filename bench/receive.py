@@ -10,6 +10,7 @@ database.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import statistics
 import tempfile
@@ -132,12 +133,19 @@ class Figures:
     """CPU of the receive processes."""
     database_seconds: float
     """CPU of the database's server; 0 where it is in the processes."""
+    load_seconds: float
+    """CPU of the load generator, on the same machine."""
     outcome: load.Outcome
 
     @property
     def each(self) -> float:
         """CPU-seconds of all servers for one message."""
         return (self.service_seconds + self.database_seconds) / self.messages
+
+    def at_most(self, cores: int) -> float:
+        """Messages a second of so many cores that are never idle: they bear the load generator, too."""
+        spent = self.service_seconds + self.database_seconds + self.load_seconds
+        return cores * self.messages / spent
 
 
 class Service:
@@ -152,11 +160,13 @@ class Service:
         host, port = self._processes.url.removeprefix("http://").split(":")
         requests = [load.request("POST", RECEIVE_PATH, each) for each in octets]
         service, base = self._cpu()
+        start = process_time()
         outcome = load.run(host, int(port), requests, connections=connections)
+        loading = process_time() - start
         service_after, base_after = self._cpu()
         if outcome.tally != {204: len(octets)}:
             raise RuntimeError(f"not every message was taken: {outcome.tally}")
-        return Figures(len(octets), service_after - service, base_after - base, outcome)
+        return Figures(len(octets), service_after - service, base_after - base, loading, outcome)
 
     def _cpu(self) -> tuple[float, float]:
         service = sum(cpu_seconds(pid) for pid in self._processes.pids)
@@ -288,9 +298,11 @@ def main() -> None:
             )
         kept = against_forgetting(backend, given.rounds)
         print(f"{backend}: storing / storing nothing {statistics.median(kept):.2f} {kept}", flush=True)
+        cores = os.cpu_count() or 1
         for one, two in one_and_two(backend, given.rounds):
             print(
                 f"{backend}: two processes / one: wall {one.outcome.seconds / two.outcome.seconds:.2f}, "
+                f"of at most {two.at_most(cores) * one.outcome.seconds / MESSAGES:.2f} on {cores} cores; "
                 f"messages per CPU-second {one.each / two.each:.2f}",
                 flush=True,
             )

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 DEVICES_MAX: Final = 10**9
-"""Of one stratum, in one gate: a hundred times the homes of the whole country, and still exact in a float."""
+"""Of one stratum, in one gate: thirty times the homes of the whole country, and still exact in a float."""
 CONFIDENCE: Final = 0.95
 """Of the interval that is shown beside a rate. No ruling depends on it."""
 

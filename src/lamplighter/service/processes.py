@@ -5,6 +5,7 @@ The kernel deals connections out among them (SO_REUSEPORT). They share nothing b
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import signal
 import socket
@@ -178,6 +179,7 @@ def _receive(
     """One process: serve until SIGTERM, or until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a whole terminal: the parent sees to our end
     receiver = open_receiver()
+    gc.freeze()  # what is there by now stays: to look through it again and again costs 3 % of a message
     with _bound(*address) as listening:
         listening.listen(1024)
         running = server(receiver.application(), GRACE_SECONDS)
