@@ -35,9 +35,10 @@ from lamplighter.service.receiver import Receiver
 from lamplighter.service.reconciler import Reconciler
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from lamplighter.kit import Eui64
+    from lamplighter.lab.devices import Behaviour
     from lamplighter.store import Store
 
 NEW_VERSION = FirmwareVersion(0x0200_0000)
@@ -46,12 +47,13 @@ PAYLOAD = bytes(range(256)) * 2  # a few blocks
 
 PLAN = """
 name = "{name}"
-stratify = ["type"]
+stratify = {stratify}
 approvals = 0
 lasts = "{lasts}"
-sweep_every = "1h"
+{dated}sweep_every = "1h"
 [target]
 types = ["{kind}"]
+tags = {tags}
 [[wave]]
 name = "canary"
 share = 0.2
@@ -73,7 +75,7 @@ proof = "{proof}"
 activation = "{activation}"
 read = "{read}"
 [retries]
-attempts_max = 5
+attempts_max = {attempts}
 checks_max = 8
 backoff_first = "{backoff}"
 backoff_cap = "{longest}"
@@ -86,14 +88,21 @@ def plan(kind: DeviceType, name: str = "", **changes: str | float) -> plans.Plan
         "name": name or f"{kind.value} update", "kind": kind.value, "lasts": "60d",
         "acceptable": 0.6, "most": 0.95, "sample": 3,
         "hub": "6h", "device": "1d", "proof": "2d", "activation": "1d", "read": "1d",
-        "backoff": "1h", "longest": "6h",
-    }  # fmt: skip
-    return plans.parse(PLAN.format(**values | changes).replace('stratify = ["type"]', "stratify = []"))
+        "backoff": "1h", "longest": "6h", "attempts": 5, "stratify": "[]", "tags": "[]",
+    } | changes  # fmt: skip
+    quiet = values.pop("activate_at", None)
+    return plans.parse(PLAN.format(dated=f'activate_at = "{quiet}"\n' if quiet else "", **values))
 
 
-def release_of(lab: homes.Lab, kind: DeviceType) -> Release:
-    """New firmware for a type of Device, on the CPL, as its Supplier has it."""
-    image = lab.build_firmware(kind, NEW_VERSION, PAYLOAD)
+def release_of(lab: homes.Lab, kind: DeviceType, behaviour: Behaviour | None = None) -> Release:
+    """New firmware for a type of Device, on the CPL, as its Supplier has it; for older hardware too."""
+    newest = homes.MAKES[kind].model
+    image = lab.build_firmware(
+        kind,
+        NEW_VERSION,
+        (behaviour.line if behaviour else b"") + PAYLOAD,
+        hardware=(homes.older(newest).hardware, newest.hardware),
+    )
     if kind is not DeviceType.PPMID:
         image = images.sign_supplier(image, lab.ring.signer(homes.SUPPLIER, Role.SUPPLIER))
     lab.publish(image)
@@ -106,43 +115,48 @@ def release_of(lab: homes.Lab, kind: DeviceType) -> Release:
     )  # fmt: skip
 
 
-def devices_of(lab: homes.Lab) -> list[Device]:
-    """Every PPMID and HCALCS of a lab, as the Supplier's registry has it."""
-    return [
-        Device(
-            getattr(home, kind.value.lower()),
-            home.hub,
-            Cohort(
+def devices_of(lab: homes.Lab, tags: Mapping[Eui64, str] | None = None) -> list[Device]:
+    """Every PPMID and HCALCS of a lab, as the Supplier's registry has it; `tags` by the home's hub."""
+    found = []
+    for home in lab.homes:
+        for kind in KINDS:
+            device = getattr(home, kind.value.lower())
+            model = lab.world.dcc.inventory.find(device).model
+            cohort = Cohort(
                 kind,
-                homes.MAKES[kind].model.manufacturer,
-                homes.MAKES[kind].model.model,
-                homes.MAKES[kind].model.hardware,
+                model.manufacturer,
+                model.model,
+                model.hardware,
                 homes.FACTORY_VERSION,
                 DeviceStatus.COMMISSIONED,
                 homes.GBCS_VERSION,
                 region=home.region.value,
                 hub_model="CH-A",
                 hub_capable=True,
-            ),
-        )
-        for home in lab.homes
-        for kind in KINDS
-    ]
+                tag=(tags or {}).get(home.hub, ""),
+            )
+            found.append(Device(device, home.hub, cohort))
+    return found
 
 
-def register(store: Store, lab: homes.Lab, kinds: Iterable[DeviceType] = KINDS) -> dict[DeviceType, int]:
+def register(
+    store: Store,
+    lab: homes.Lab,
+    tags: Mapping[Eui64, str] | None = None,
+    behaviours: Mapping[DeviceType, Behaviour] | None = None,
+) -> dict[DeviceType, int]:
     """Tell the registry of all Devices, and of a release for each type; the releases' ids."""
     store.registry.put_hubs(
         Hub(home.hub, "CH-A", region=home.region.value, capable=True) for home in lab.homes
     )
-    store.registry.put_devices(devices_of(lab))
+    store.registry.put_devices(devices_of(lab, tags))
     releases = {}
-    for kind in kinds:
-        release, model = release_of(lab, kind), homes.MAKES[kind].model
-        entry = CplEntry(
-            model.manufacturer, model.model, model.hardware, release.version, release.hash, CplStatus.ACTIVE
+    for kind in KINDS:
+        release, model = release_of(lab, kind, (behaviours or {}).get(kind)), homes.MAKES[kind].model
+        store.registry.put_cpl(
+            CplEntry(it.manufacturer, it.model, it.hardware, release.version, release.hash, CplStatus.ACTIVE)
+            for it in (model, homes.older(model))
         )
-        store.registry.put_cpl([entry])
         releases[kind] = store.registry.add_release(f"{kind.value} {release.version}", release)
     return releases
 
