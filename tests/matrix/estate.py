@@ -142,6 +142,7 @@ def devices_of(lab: homes.Lab, tags: Mapping[Eui64, str] | None = None) -> list[
 def register(
     store: Store,
     lab: homes.Lab,
+    kinds: Iterable[DeviceType] = KINDS,
     tags: Mapping[Eui64, str] | None = None,
     behaviours: Mapping[DeviceType, Behaviour] | None = None,
 ) -> dict[DeviceType, int]:
@@ -151,7 +152,7 @@ def register(
     )
     store.registry.put_devices(devices_of(lab, tags))
     releases = {}
-    for kind in KINDS:
+    for kind in kinds:
         release, model = release_of(lab, kind, (behaviours or {}).get(kind)), homes.MAKES[kind].model
         store.registry.put_cpl(
             CplEntry(it.manufacturer, it.model, it.hardware, release.version, release.hash, CplStatus.ACTIVE)

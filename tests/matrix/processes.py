@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import resource
 import signal
 import socket
 import subprocess
@@ -60,12 +59,9 @@ LEASE_SECONDS = 1.0
 LEASE_MICROSECONDS = 600 * SECOND
 PATIENCE_SECONDS = 240.0  # for whatever is to happen; a quiet hour that was missed comes back after 144
 LOOK_SECONDS = 0.05  # between two looks at what gives no word
-WORKERS: Final = {
-    "sqlite": 0,
-    "postgresql": 2,
-}  # beside `serve`; SQLite has one process that decides and sends
+WORKERS: Final = {"sqlite": 0, "postgresql": 1}  # beside `serve`; on SQLite one decides and sends
 RECEIVERS: Final = {"sqlite": 0, "postgresql": 2}
-_ROOM = 3  # octets of a file that still find room on a full disk
+_ROOM, _UNLIMITED = "3", "unlimited"  # octets of a file that still find room on a full disk
 _ROOT, _OPERATOR, _APPROVER = "root", "operator", "approver"
 _DROPPED = "work dropped"
 _REFUSED = "is another's by now"  # `Database.writing`: the transaction was refused, and not only the lease
@@ -165,6 +161,7 @@ class Rig:
         self.news = threading.Event()
         self._laid: tuple[Strike, int] | None = None
         self._hit: Hit | None = None
+        self._fault: Exception | None = None
         self.landed: Counter[str] = Counter()
         self.taken_over = self.late_writes_refused = 0
         self.campaigns: list[int] = []
@@ -256,6 +253,8 @@ class Rig:
         """Wait until something is so; who dies meanwhile is started again, and a database may be away."""
         deadline = monotonic() + PATIENCE_SECONDS
         while not self._is_so(condition):
+            if self._fault is not None:
+                raise self._fault
             if monotonic() >= deadline:
                 raise AssertionError(f"after {PATIENCE_SECONDS:g} s still not so: {what} {self._story()}")
             self.news.wait(LOOK_SECONDS)
@@ -328,10 +327,14 @@ class Rig:
         if left > 1:
             self._laid = strike, left - 1
             return
-        with suppress(*_GONE):  # whoever it was to be is gone: then the next time
+        try:
             self._hit = self._blow(strike)
-            self._laid = None
-            self.news.set()
+        except _GONE:  # whoever it was to be: then the next time
+            return
+        except Exception as error:  # noqa: BLE001 # the lab would make a refusal of it: whoever waits is told
+            self._fault = error
+        self._laid = None
+        self.news.set()
 
     def _blow(self, strike: Strike) -> Hit:
         pids = self._victims(strike)
@@ -345,7 +348,7 @@ class Rig:
                 case Blow.CRASH:
                     os.kill(pid, signal.SIGQUIT)  # PostgreSQL: shut down at once, and flush nothing
                 case Blow.FILL:
-                    _leave_room(pid, _ROOM)
+                    self._leave_room(pid, _ROOM)
         return hit
 
     def _victims(self, strike: Strike) -> tuple[int, ...]:
@@ -365,6 +368,17 @@ class Rig:
                 return (self.dice.choice(self._backends()),)
             case Victim.DATABASE:
                 return tuple(self._backends())
+
+    def _leave_room(self, pid: int, room: str) -> None:
+        """How long a file may become that a process writes; one that is gone writes none."""
+        done = subprocess.run(
+            ["prlimit", f"--pid={pid}", f"--fsize={room}:{_UNLIMITED}"],
+            check=False,
+            capture_output=True,
+            # Only root with all its capabilities, or the same user, may say that to a process.
+            **(self.server.identity if self.server is not None else {}),
+        )
+        assert not done.returncode or not _is_alive(pid), done.stderr
 
     def _sender(self) -> int:
         """Who holds the lane to the DCC; `IndexError`: nobody, or somebody who is dead."""
@@ -482,7 +496,7 @@ class Rig:
                 self.until(lambda: self.put_off > hit.put_off, "a message is put off for want of room")
         if strike.blow is Blow.FILL:
             for each in hit.pids:
-                _leave_room(each, resource.RLIM_INFINITY)
+                self._leave_room(each, _UNLIMITED)
         self.until(lambda: bool(self.store.leases.list()), "the database answers")
 
     def _let_go_on(self, hit: Hit) -> None:
@@ -558,11 +572,6 @@ class _WatchedServer(lab_server.LabServer):
         outcome = await super()._try(client, url, mail)
         self.told(outcome)
         return outcome
-
-
-def _leave_room(pid: int, octets: int) -> None:
-    with suppress(ProcessLookupError):
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (octets, resource.RLIM_INFINITY))
 
 
 def _children(pid: int) -> list[int]:

@@ -8,7 +8,7 @@ are.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 
@@ -133,7 +133,7 @@ def deal(seed: int, database: str) -> Case:
     own = random.Random(f"{database} {seed}")
     own.shuffle(mine)
     strikes = tuple(
-        Strike(it.victim, it.blow, it.moment, 1 if it.update else own.randint(1, _NTH_MAX), it.update)
+        it if it.update or it.victim is Victim.WEB else replace(it, nth=own.randint(1, _NTH_MAX))
         for it in mine
     )
     return Case(seed, strikes, ending, manner)

@@ -90,7 +90,8 @@ def build(store: Store, case: Case, began: Instant) -> Town:
     tags |= {home.hub: f"street {number}" for number, row in enumerate(rows) for home in row}
     hardware = homes.older(homes.MAKES[DeviceType.PPMID].model).hardware
     line = f"LAMPLIGHTER-LAB behaviour={manner} on {hardware:04X}\n".encode()
-    releases = register(store, lab, tags, {DeviceType.PPMID: Behaviour.read(line)} if manner else None)
+    behaviours = {DeviceType.PPMID: Behaviour.read(line)} if manner else None
+    releases = register(store, lab, tags=tags, behaviours=behaviours)
 
     def work(kind: DeviceType, tag: str, **changes: str | float) -> Work:
         return Work(releases[kind], plan(kind, f"{kind.value} {tag}", tags=f'["{tag}"]', **changes))
