@@ -8,7 +8,7 @@
 #   make fuzz     each decoder for FUZZ_SECONDS        (and atheris)
 #   make long     the tests that take minutes          (as for test)
 #   make api      the REST API against its own document, EXAMPLES requests an operation (as for test)
-#   make matrix   processes killed and stopped         (as for test)
+#   make matrix   processes and a database struck      (as for test)
 #   make growth   30 million homes in flow mode        (as for test)
 #   make determinism PYTHON_OTHER=python3.13     the same trace there as here (a second environment)
 #   make docs     write the generated pages anew       (run-time dependencies)

@@ -252,6 +252,7 @@ class Rig:
     def until(self, condition: Callable[[], bool], what: str) -> None:
         """Wait until something is so; who dies meanwhile is started again, and a database may be away."""
         deadline = monotonic() + PATIENCE_SECONDS
+        self._settle()
         while not self._is_so(condition):
             if self._fault is not None:
                 raise self._fault
@@ -259,6 +260,7 @@ class Rig:
                 raise AssertionError(f"after {PATIENCE_SECONDS:g} s still not so: {what} {self._story()}")
             self.news.wait(LOOK_SECONDS)
             self.news.clear()
+            self._settle()
 
     def _is_so(self, condition: Callable[[], bool]) -> bool:
         for process in self.processes:
@@ -327,13 +329,15 @@ class Rig:
         if left > 1:
             self._laid = strike, left - 1
             return
+        hit = None
         try:
-            self._hit = self._blow(strike)
+            hit = self._blow(strike)
         except _GONE:  # whoever it was to be: then the next time
             return
         except Exception as error:  # noqa: BLE001 # the lab would make a refusal of it: whoever waits is told
             self._fault = error
-        self._laid = None
+        self._laid = None  # first: as soon as there is a hit, the next strike may be laid
+        self._hit = hit
         self.news.set()
 
     def _blow(self, strike: Strike) -> Hit:
@@ -452,7 +456,7 @@ class Rig:
                 if strike.moment is Moment.DONE:
                     self.until(lambda: done() or trying.done(), "an act is done")
                 self._hit = self._blow(strike)
-                self._settle(self._hit)
+                self._settle()
                 with suppress(SQLAlchemyError):
                     trying.result()
         self.until(tried, "the operator has acted")
@@ -469,21 +473,20 @@ class Rig:
             if strike.moment in {Moment.ACT, Moment.DONE}:
                 self.begin(street, strike)
                 continue
-            self._hit, self._laid = None, (strike, strike.nth)
+            before, self._laid = self.landed.total(), (strike, strike.nth)
             self.begin(street)
-            self.until(lambda: self._hit is not None, f"{strike} lands")
-            assert self._hit is not None
-            self._settle(self._hit)
+            self.until(lambda before=before: self.landed.total() > before, f"{strike} lands")
 
-    def _settle(self, hit: Hit) -> None:
-        """Wait for what a strike leads to."""
+    def _settle(self) -> None:
+        """Wait for what a strike leads to, if one has landed, whatever else is waited for."""
+        hit, self._hit = self._hit, None
+        if hit is None:
+            return
         strike, pid = hit.strike, hit.pids[0]
         self.landed[str(strike)] += 1
         match strike.blow:
-            case Blow.KILL if strike.victim is Victim.DATABASE:
-                self.until(lambda: not _is_alive(pid), "a backend is dead")
             case Blow.KILL:
-                self.until(lambda: not _is_alive(pid), "a killed process is dead")
+                self.until(lambda: not _is_alive(pid), "whoever was killed is dead")
             case Blow.CRASH:
                 assert self.server is not None
                 self.server.restart("immediate")
