@@ -120,7 +120,10 @@ class Case:
 
 
 def deal(seed: int, database: str) -> Case:
-    """The case of this seed; six in a row hold every card of the deck, and every ending twice."""
+    """The case of this seed; six in a row hold every card of the deck, and every ending twice.
+
+    Every other one has commands that are dated ahead: their hour is awaited, in the lab's time.
+    """
     dice = random.Random(f"{database} {seed // 6}")
     deck, cards = DECKS[database], []
     while len(cards) < 6 * STRIKES:  # the whole deck over and over, each time shuffled anew
@@ -136,4 +139,4 @@ def deal(seed: int, database: str) -> Case:
         it if it.update or it.victim is Victim.WEB else replace(it, nth=own.randint(1, _NTH_MAX))
         for it in mine
     )
-    return Case(seed, strikes, ending, manner)
+    return Case(seed, strikes, ending, manner, dated=seed % 2 == 0)

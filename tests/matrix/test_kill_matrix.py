@@ -121,7 +121,7 @@ def check_bad(rig, store):
 
 @pytest.mark.parametrize("kind", DECKS)
 def test_the_cases_together_do_everything_to_everybody(kind):
-    """Each card of the deck falls, each ending comes, and firmware is bad in both ways."""
+    """Each card falls, each ending comes, firmware is bad in both ways, and activation is dated or not."""
     cases = [deal(seed, kind) for seed in SEEDS]
     assert {replace(card, nth=1) for card in DECKS[kind]} == {
         replace(strike, nth=1) for case in cases for strike in case.strikes
@@ -129,6 +129,7 @@ def test_the_cases_together_do_everything_to_everybody(kind):
     assert {STRIKES} == {len(case.strikes) for case in cases}
     assert dict.fromkeys(Ending, 2) == Counter(case.ending for case in cases)
     assert 2 == len({case.manner for case in cases if case.manner})
+    assert {True, False} == {case.dated for case in cases}
 
 
 def test_nothing_is_lost_or_done_twice_whoever_is_struck(database_url, store, server, tmp_path):

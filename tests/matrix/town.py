@@ -51,7 +51,7 @@ GATED: dict[str, str | float] = {
     "hub": "12h", "device": "12h", "proof": "12h", "activation": "12h", "read": "12h",
     "backoff": "5m", "longest": "20m",
 }  # fmt: skip
-_AHEAD = timedelta(hours=8)  # until the switches' images lie on them, and more; 48 seconds of ours
+_AHEAD = timedelta(hours=10)  # until the switches' images lie on them, and more; a minute of ours
 _WIDE = timedelta(hours=2)
 
 
