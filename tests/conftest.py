@@ -18,7 +18,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from lamplighter.protocol.smki import PrivateKey, Ring, decode_certificate
-from tests import postgres
+from tests import postgres, softhsm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -174,3 +174,18 @@ def database_url(request, tmp_path) -> Iterator[str]:
     url = server.create_database(request.getfixturevalue("_postgres_template"))
     yield url
     server.drop_database(url)
+
+
+@pytest.fixture
+def hsm(tmp_path, monkeypatch) -> Iterator[softhsm.Hsm]:
+    """A PKCS#11 token of the test's own, without keys."""
+    if reason := softhsm.absent():
+        pytest.skip(reason)
+    import pkcs11
+
+    made = softhsm.Hsm(tmp_path / "hsm")
+    monkeypatch.setenv("SOFTHSM2_CONF", str(made.settings))
+    made.initialise()
+    yield made
+    if (loaded := pkcs11._loaded.get(str(made.module))) is not None:
+        loaded.finalize()  # it would remember this token for the next test

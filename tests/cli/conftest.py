@@ -10,6 +10,8 @@ import pytest
 import structlog
 
 from lamplighter.cli import main
+from lamplighter.protocol.smki import Role, Use
+from lamplighter.service import keyfiles
 
 
 class Outcome(NamedTuple):
@@ -72,3 +74,18 @@ HEADER = (
     *("--manufacturer", "121D", "--image-type", "0084", "--version", "2"),
     *("--min-hardware", "0100", "--max-hardware", "01FF", "--text", "a display"),
 )
+
+
+@pytest.fixture
+def held(pki, hsm, tmp_path):
+    """The same, with the Supplier's signing keys on a token; the files that they came in are in `moved`."""
+    keys = {}
+    (tmp_path / "moved").mkdir()
+    for entry in keyfiles.entries(pki):
+        certificate = entry.certificate
+        if certificate.use is Use.DIGITAL_SIGNATURE and certificate.role in {Role.SUPPLIER, Role.XML_SIGNING}:
+            moved = entry.path.rename(tmp_path / "moved" / entry.path.name)
+            keyfiles.store(pki, certificate)
+            keys[certificate] = keyfiles.load_private_key(moved)
+    hsm.keep(pki, keys)
+    return pki

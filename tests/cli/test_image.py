@@ -384,3 +384,13 @@ def test_several_suppliers_in_one_directory_must_be_told_apart(run, built, pki, 
     assert run("image", "sign", built, "-o", signed, "--keys", pki, *named).code == 0
     assert run("image", "verify", signed, "--keys", pki, *named).code == 0
     assert run("image", "verify", signed, "--keys", pki, "--supplier", "90-B3-D5-1F-30-01-00-00").code == 1
+
+
+def test_an_image_is_signed_on_a_token(run, held, hsm, built, tmp_path):
+    """For SRV 11.1; where the token does not sign, exit code 1 and no file."""
+    signed, other = tmp_path / "signed.ota", tmp_path / "other.ota"
+    assert 0 == run("image", "sign", built, "-o", signed, "--keys", held, "--json").code
+    assert 0 == run("image", "verify", signed, "--keys", held).code
+    hsm.take_away()
+    outcome = run("image", "sign", built, "-o", other, "--keys", held, "--json")
+    assert (1, "signing", False) == (outcome.code, outcome.error["kind"], other.exists())

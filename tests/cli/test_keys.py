@@ -89,7 +89,7 @@ def test_list_shows_holders_roles_and_private_keys_but_no_key(run, pki):
     assert "90-B3-D5-1F-30-01-00-00  supplier         ds   yes" in outcome.out
     as_json = run("keys", "list", pki, "--json")
     assert list(as_json.facts["keys"][0]) == [
-        *("file", "holder", "role", "role_name", "use", "private"),
+        *("file", "holder", "role", "role_name", "use", "private", "token"),
         *("issuer", "serial", "not_before", "not_after"),
     ]
     secret = private_file(pki).read_text().split("PRIVATE KEY-----")[1].split()[0]
@@ -324,3 +324,32 @@ def test_a_certificate_that_lies_without_its_key_is_named_when_the_key_comes_lat
 def test_every_role_has_a_name(number):
     names = {0x5A: "role-5a", 0x02: "supplier", None: "device"}
     assert names[number] == keyfiles.role_name(number)
+
+
+# Keys on a token
+
+
+def test_list_shows_what_is_on_the_token_and_does_not_ask_it(run, held, hsm):
+    hsm.take_away()
+    outcome = run("keys", "list", held)
+    assert "8 with private keys, 2 on a token" in outcome.out
+    assert "90-B3-D5-1F-30-01-00-00  supplier         ds   token" in outcome.out
+    tokens = [entry["token"] for entry in run("keys", "list", held, "--json").facts["keys"]]
+    assert 2 == tokens.count("supplier's own")
+
+
+def test_check_has_every_signing_key_sign(run, held, hsm):
+    """Those in files and those on the token; JSON alone is on stdout."""
+    outcome = run("keys", "check", held, "--json")
+    assert (0, [None] * 5) == (outcome.code, [each["reason"] for each in outcome.facts["keys"]])
+    hsm.take_away()
+    outcome = run("keys", "check", held)
+    assert (1, True) == (outcome.code, "5 signing keys, 2 that cannot be used" in outcome.out)
+
+
+def test_a_private_key_that_the_token_holds_is_not_imported_into_a_file(run, held, tmp_path):
+    """It is known already."""
+    before = {path: path.read_bytes() for path in held.iterdir()}
+    facts = run("keys", "import", held, *sorted((tmp_path / "moved").iterdir()), "--json").facts
+    assert (0, 2, 0) == (len(facts["added"]), len(facts["known"]), len(facts["rejected"]))
+    assert before == {path: path.read_bytes() for path in held.iterdir()}

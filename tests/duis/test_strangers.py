@@ -11,6 +11,7 @@ from lxml import etree
 from lamplighter.kit import FirmwareVersion, ImageHash, VerificationError
 from lamplighter.protocol import duis
 from lamplighter.protocol.smki import Role, Use
+from lamplighter.service import keyfiles
 
 from .messages import ACB, ALERT, DCC_XML, HCALCS, HUB, NOW, PKI, PPMID, REQUEST, RING, SUPPLIER, responses
 
@@ -61,6 +62,20 @@ def java_tool(npm_package):
 def test_the_dccs_tool_accepts_every_request_that_is_signed_here(java_tool, keystore, kind):
     request = duis.Request(REQUEST.id, REQUESTS[kind])
     signed = duis.sign(duis.encode_request(request), keystore.signer(SUPPLIER, Role.XML_SIGNING))
+    answer = java_tool("Validate", signed)
+    assert (0, True) == (answer.returncode, b"passed signature check" in answer.stderr), answer.stderr
+
+
+@pytest.mark.java
+@pytest.mark.npm
+def test_the_dccs_tool_accepts_what_a_token_signs(java_tool, keystore, hsm, tmp_path):
+    """The DCC's own test key of a Supplier, in SoftHSM."""
+    held = keystore.signer(SUPPLIER, Role.XML_SIGNING)
+    keyfiles.create(tmp_path / "keys")
+    keyfiles.store(tmp_path / "keys", held.certificate)
+    hsm.keep(tmp_path / "keys", {held.certificate: held._key})
+    on_token = keyfiles.load(tmp_path / "keys").signer(SUPPLIER, Role.XML_SIGNING)
+    signed = duis.sign(duis.encode_request(duis.Request(REQUEST.id, REQUESTS["11.4"])), on_token)
     answer = java_tool("Validate", signed)
     assert (0, True) == (answer.returncode, b"passed signature check" in answer.stderr), answer.stderr
 

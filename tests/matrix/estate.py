@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from lamplighter.kit import Eui64
     from lamplighter.lab.devices import Behaviour
+    from lamplighter.protocol.smki import Ring
     from lamplighter.store import Store
 
 NEW_VERSION = FirmwareVersion(0x0200_0000)
@@ -192,10 +193,14 @@ class Supplier:
 
     lab: homes.Lab
     store: Store
+    ring: Ring | None = None
+    """Our keys; None: as the lab made them."""
+    carrier: type[LabTransport] = LabTransport
+    """What brings requests to the DCC."""
 
     def __post_init__(self) -> None:
-        self.parties = Parties(homes.SUPPLIER, homes.ACB, self.lab.ring)
-        self.transport = LabTransport(self.lab)
+        self.parties = Parties(homes.SUPPLIER, homes.ACB, self.ring or self.lab.ring)
+        self.transport = self.carrier(self.lab)
         client = httpx2.Client(transport=self.transport, base_url="http://lab/api/v1")
         self.gateway = Gateway(self.parties, client, self.clock)
         self.receiver = Receiver(self.parties, self.store, self.clock)

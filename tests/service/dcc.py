@@ -138,12 +138,12 @@ def no_answer(_):
 class Side:
     """A Supplier: its store, its reconciler, and a clock that only moves when told."""
 
-    def __init__(self, store, dcc=None, owner="one"):
+    def __init__(self, store, dcc=None, owner="one", parties=PARTIES):
         self.store = store
         self.dcc = dcc or ScriptedDcc()
         self.now = NOW
         client = httpx2.Client(transport=self.dcc, base_url="http://dcc/api/v1")
-        self.gateway = Gateway(PARTIES, client, lambda: NOW)
+        self.gateway = Gateway(parties, client, lambda: NOW)
         self.reconciler = self.another(owner)
         self.receiver = Receiver(PARTIES, store, lambda: self.now)
 

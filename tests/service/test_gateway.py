@@ -10,7 +10,7 @@ import pytest
 
 from lamplighter.kit import LamplighterError, PeerError, UsageError, VerificationError
 from lamplighter.protocol import duis
-from lamplighter.service.gateway import AT_ONCE, Gateway, NoAnswerError, Tls
+from lamplighter.service.gateway import AT_ONCE, Gateway, NoAnswerError, NotSignedError, Tls
 
 from .dcc import AT_DSP, ONE_STEP
 from .parties import HASH, HCALCS, NOW, PARTIES, PPMID, answer, by_dsp, clock
@@ -267,3 +267,12 @@ def test_the_hash_of_an_activation_is_the_releases():
     with served(lambda request: (200, by_dsp(answer(request, "E5")))) as dcc, way_to(dcc) as gateway:
         refusal = gateway.transform(9, HCALCS, HASH)
     assert ("E5", HASH) == (refusal.code, dcc.asked[0][1].body.hash)
+
+
+def test_a_signature_that_took_too_long_is_not_sent(monkeypatch):
+    """A token that hangs: by then another worker may have our lane."""
+    with served() as dcc, way_to(dcc) as gateway:
+        monkeypatch.setattr("lamplighter.service.gateway._SIGNING_SECONDS_MAX", 0)
+        with pytest.raises(NotSignedError, match="thrown away") as raised:
+            gateway.read_version(8, HCALCS)
+    assert (True, []) == (raised.value.unsent, dcc.asked)

@@ -7,6 +7,7 @@ from cyclopts import App, Parameter
 
 from lamplighter.cli import files, output, trust
 from lamplighter.cli.arguments import Eui, Force, Hash, Hex16, Keys, Out, Source, Version
+from lamplighter.cli.logs import quiet_logs
 from lamplighter.cli.output import Report, Verdict
 from lamplighter.kit import Eui64, UsageError, VerificationError
 from lamplighter.protocol import image
@@ -158,7 +159,8 @@ def sign(
     file
         OTA file in either layout; a signature that it bears is replaced. `-` for stdin.
     keys
-        Key directory with the Supplier's private signing key.
+        Key directory with the Supplier's private signing key, or with the `token.toml` of the token that
+        it is on.
     out
         The OTA file to write.
     supplier
@@ -166,6 +168,7 @@ def sign(
     force_replace
         Set the Force Replace octet.
     """
+    quiet_logs()
     signer = trust.supplier_signer(keyfiles.load(keys), supplier)
     signed = image.sign_supplier(load(file, srv).image, signer, force_replace=force_replace)
     return _written(out, signed, f"signed by {signer.certificate.holder}", max_octets, force=force)

@@ -1,4 +1,4 @@
-"""`lamplighter keys`: make, import and list certificates and private keys."""
+"""`lamplighter keys`: make, import, list and try certificates and private keys."""
 
 import secrets
 import time
@@ -11,14 +11,17 @@ from rich.text import Text
 
 from lamplighter.cli import output
 from lamplighter.cli.arguments import Eui, Euis
+from lamplighter.cli.logs import quiet_logs
 from lamplighter.cli.output import Report
 from lamplighter.kit import Eui64, Instant, UsageError
 from lamplighter.kit.instant import DAY, SECOND, to_iso
-from lamplighter.protocol.smki import Certificate, Role, Use, issue
+from lamplighter.protocol.smki import Certificate, Role, Signer, SigningError, Use, issue, prove
 from lamplighter.service import keyfiles
 from lamplighter.service.keyfiles import Entry
 
-app: Final = App(name="keys", help="Make, import and list certificates and keys.", help_format="markdown")
+app: Final = App(
+    name="keys", help="Make, import, list and try certificates and keys.", help_format="markdown"
+)
 
 TEST_SUPPLIER: Final = Eui64.parse("90-B3-D5-1F-30-01-00-00")
 TEST_ACB: Final = Eui64.parse("90-B3-D5-1F-30-00-00-02")
@@ -125,12 +128,61 @@ def import_(directory: Directory, /, *file: Path) -> Report:
 
 @app.command(name="list")
 def list_(directory: Directory, /) -> Report:
-    """List the certificates in a key directory, and which private keys it holds."""
+    """List the certificates in a key directory, and which private keys are ours to use.
+
+    Of a token it says what `token.toml` says; `keys check` asks the token.
+    """
     found = keyfiles.entries(directory)
     facts = {"directory": str(directory), "keys": [_facts(entry) for entry in found]}
     private = sum(entry.private for entry in found)
-    title = f"{len(found)} certificates, {private} with private keys"
+    held = sum(entry.token is not None for entry in found)
+    title = f"{len(found)} certificates, {private} with private keys" + (
+        f", {held} on a token" if held else ""
+    )
     return Report(facts, output.page(str(directory), title, _table(found, _now())))
+
+
+@app.command
+def check(directory: Directory, /) -> Report:
+    """Have every private signing key sign something that means nothing, and verify it under its certificate.
+
+    Opens the token, where there is one: all that `serve` needs of it is needed here, too. Exit code 1 where a
+    key cannot be used.
+    """
+    quiet_logs()
+    ring = keyfiles.load(directory)
+    table = output.grid("holder", "role", "private", "verdict", folded=4)
+    facts = []
+    for entry in keyfiles.entries(directory):
+        signer = ring.private_key(entry.certificate)
+        if signer is None or entry.certificate.use is not _SIGNING:
+            continue
+        reason = _reason_against(signer)
+        facts.append(_facts(entry) | {"good": reason is None, "reason": reason})
+        table.add_row(
+            str(entry.certificate.holder),
+            keyfiles.role_name(entry.certificate.role),
+            _where(entry),
+            Text("good", "green") if reason is None else Text(reason, "red"),
+        )
+    bad = sum(not each["good"] for each in facts)
+    title = f"{len(facts)} signing keys, {bad or 'none'} that cannot be used"
+    view = output.page(str(directory), title, *([table] if facts else []))
+    return Report({"directory": str(directory), "keys": facts}, view, passed=bool(facts) and not bad)
+
+
+def _reason_against(signer: Signer) -> str | None:
+    try:
+        prove(signer)
+    except SigningError as error:
+        return str(error)
+    return None
+
+
+def _where(entry: Entry) -> Text:
+    if entry.token is not None:
+        return Text("token", "green")
+    return Text("yes", "green") if entry.private else Text("no", "dim")
 
 
 def _make(
@@ -170,7 +222,7 @@ def _table(found: Any, now: Instant) -> Any:
             str(certificate.holder),
             keyfiles.role_name(certificate.role),
             certificate.use.value,
-            Text("yes", "green") if entry.private else Text("no", "dim"),
+            _where(entry),
             Text(until + " ✗" if expired else until, "red" if expired else ""),
             entry.path.stem.rpartition("-")[2],
         )
@@ -186,6 +238,7 @@ def _facts(entry: Entry) -> dict[str, Any]:
         "role_name": keyfiles.role_name(certificate.role),
         "use": certificate.use.value,
         "private": entry.private,
+        "token": entry.token,
         "issuer": certificate.issuer,
         "serial": str(certificate.serial),
         "not_before": to_iso(certificate.not_before),

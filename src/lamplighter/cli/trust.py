@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lamplighter.kit import UsageError
-from lamplighter.protocol.smki import Certificate, PrivateKey, Ring, Role, Use
+from lamplighter.protocol.smki import Certificate, Ring, Role, Signer, Use
 from lamplighter.service.candidates import supplier_certificates
 
 if TYPE_CHECKING:
     from lamplighter.kit import Eui64
 
 
-def supplier_signer(ring: Ring, supplier: Eui64 | None) -> PrivateKey:
+def supplier_signer(ring: Ring, supplier: Eui64 | None) -> Signer:
     """The Supplier's private signing key: of the one named, or of the only one."""
     mine = [
         certificate

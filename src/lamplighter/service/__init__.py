@@ -7,7 +7,8 @@
   or in several; `testimony`: what a believed message says of Devices.
 - `webhooks`: who is told of what has happened, signed and in order.
 - `imports`: files of Devices, hubs and products; `keyfiles`: certificates and private keys as PEM files.
-- `writing`: files on disk, whole or not at all.
+- `token`: private keys that sign on a PKCS#11 token; `cryptoki`: a session with one, which needs an extra.
+- `writing`: files on disk, whole or not at all; `trusted`: files that are believed for where they lie.
 
 Nothing here knows the lab: the two meet on the wire.
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +14,7 @@ import structlog
 
 from lamplighter.kit import LamplighterError, PeerError, UsageError, VerificationError
 from lamplighter.protocol import duis, gbcs
-from lamplighter.protocol.smki import Role
+from lamplighter.protocol.smki import Role, SigningError, prove
 from lamplighter.registry import Procedure
 from lamplighter.service import meters, tracing
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from lamplighter.kit import Eui64, ImageHash, Instant
-    from lamplighter.protocol.smki import Ring
+    from lamplighter.protocol.smki import Ring, Signer
     from lamplighter.registry import Release
 
 AT_ONCE: Final = 8
@@ -35,6 +36,9 @@ _SEND_COMMAND: Final = "/serviceS"
 _TRANSFORM: Final = "/serviceT"
 _HEADERS: Final = {"Content-Type": "application/xml"}
 _CONNECT_SECONDS: Final = 10.0
+_SIGNING_SECONDS_MAX: Final = (
+    10.0  # what took a token longer is not sent: our lease may have fallen meanwhile
+)
 _OUR_FAULT: Final = frozenset({400, 405, 406, 411, 413, 414, 415, 422, 431})
 """HTTP statuses that say of a request itself that it cannot be taken, however often it is sent."""
 _NOT_LET_IN: Final = frozenset({401, 403, 404, 407, 429, 495, 496, 497})
@@ -99,6 +103,10 @@ class NoAnswerError(LamplighterError):
         """Whether the DCC certainly has nothing of the request."""
 
 
+class NotSignedError(NoAnswerError):
+    """A key of ours could not be used now: nothing was sent, and nobody but us is at fault."""
+
+
 class Gateway:
     """One Supplier's way to one DCC. Safe to share between threads.
 
@@ -107,7 +115,7 @@ class Gateway:
 
     Every way out returns the DCC's verified answer, a refusal included, and raises
 
-    - `NoAnswerError` where there was none: send it again;
+    - `NoAnswerError` where there was none: send it again; `NotSignedError` where it was our own key;
     - `VerificationError` or `DecodeError` where what came cannot be believed;
     - `PeerError` where the DCC cannot take such a request at all;
     - `UsageError` where the request cannot be built.
@@ -117,9 +125,11 @@ class Gateway:
         self._parties = parties
         self._client = client
         self._clock = clock
-        # Fetched now, so that a missing key is known before anything is ordered.
+        # Fetched and tried now, so that a key that cannot be used is known before anything is ordered.
         self._xml_signer = parties.ring.signer(parties.supplier, Role.XML_SIGNING)
         self._command_signer = parties.ring.signer(parties.supplier, Role.SUPPLIER)
+        prove(self._xml_signer)
+        prove(self._command_signer)
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="gateway")
 
     @classmethod
@@ -137,7 +147,8 @@ class Gateway:
         url      the base of the three services
         timeout  seconds that the DCC may take for one answer
 
-        Raises `UsageError` where the URL is none, a TLS file cannot be used, or a key is missing.
+        Raises `UsageError` where the URL is none, a TLS file cannot be used, or a key is missing;
+        `SigningError` where a key is on a token and cannot be used.
         """
         try:
             address = httpx2.URL(url)
@@ -192,7 +203,8 @@ class Gateway:
             case duis.ResponseMessage(payload=duis.PreCommand(octets=octets)):
                 activation = gbcs.CANCELLED if execution == duis.CANCEL else execution
                 intent = gbcs.Activation(self._parties.supplier, device, counter, image_hash, activation)
-                return gbcs.sign_pre_command(octets, intent, self._command_signer)
+                sign = partial(gbcs.sign_pre_command, octets, intent)
+                return _signed(sign, self._command_signer, unsent=False)
             case _ if is_refusal(answer.code):
                 return answer
             case _:
@@ -221,7 +233,7 @@ class Gateway:
     def _ask(self, path: str, target: Eui64, counter: int, body: duis.RequestBody) -> duis.Response:
         parties = self._parties
         request = duis.Request(duis.RequestId(parties.supplier, target, counter), body)
-        octets = duis.sign_request(request, self._xml_signer)
+        octets = _signed(partial(duis.sign_request, request), self._xml_signer, unsent=True)
         with tracing.span(f"DCC {path}", tracing.CLIENT, counter=counter, octets=len(octets)) as span:
             began = perf_counter()
             try:
@@ -250,6 +262,21 @@ class Gateway:
         if reply.status_code in _OUR_FAULT:
             raise PeerError(said)
         raise NoAnswerError(said, unsent=reply.status_code in _NOT_LET_IN or reply.is_redirect)
+
+
+def _signed(sign: Callable[[Signer], bytes], signer: Signer, *, unsent: bool) -> bytes:
+    """What `signer` signs; `NotSignedError` where its key cannot be used now.
+
+    unsent  whether nothing of the request has gone out before
+    """
+    began = perf_counter()
+    try:
+        octets = sign(signer)
+    except SigningError as cause:
+        raise NotSignedError(str(cause), unsent=unsent) from cause
+    if (took := perf_counter() - began) > _SIGNING_SECONDS_MAX:
+        raise NotSignedError(f"the signature took {took:.0f} s, and is thrown away", unsent=unsent)
+    return octets
 
 
 def is_refusal(code: str) -> bool:

@@ -2,6 +2,7 @@
 
     DIR/90b3d51f30010000-supplier-ds-1f0a52c3.pem    CERTIFICATE, and after it PRIVATE KEY (PKCS #8)
     DIR/*.pem                                        whatever else: any certificates and keys, in any order
+    DIR/token.toml                                   which private keys are on a PKCS#11 token: see `token`
 
 The directory is the trust store: a certificate is believed because it lies here. So it and every file in it
 must belong to us or to root, must be writable by nobody else, and may be no symbolic link; a file that holds
@@ -19,10 +20,8 @@ import hashlib
 import json
 import os
 import re
-import shlex
-import stat
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -36,8 +35,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from lamplighter.kit import DecodeError, Eui64, LamplighterError, UsageError
-from lamplighter.protocol.smki import Certificate, PrivateKey, Ring, Role, Use, decode_certificate
-from lamplighter.service import writing
+from lamplighter.protocol.smki import Certificate, PrivateKey, Ring, Role, Signer, Use, decode_certificate
+from lamplighter.service import token, trusted, writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +47,6 @@ MAX_PEM_OCTETS: Final = 1_000_000
 
 MAX_KEYSTORE_OCTETS: Final = 50_000_000
 
-_OPENING: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a FIFO without a writer must not hold us up
 _BEGIN: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
 _PEM_LEAD: Final = b"-----BEGIN "
 _PRIVATE_LABELS: Final = frozenset({b"PRIVATE KEY", b"EC PRIVATE KEY"})
@@ -64,7 +62,9 @@ class Entry:
     certificate: Certificate
     """Who holds the key, in which role, for which use."""
     private: bool
-    """Whether its private key lies in the directory too."""
+    """Whether its private key is ours to use: it lies in the directory, or on the token."""
+    token: str | None = None
+    """The label of the token that its private key is on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,10 @@ class Imported:
 
 
 def load(directory: Path) -> Ring:
-    """The key ring of a directory; refuses the whole where one file cannot be trusted or read."""
+    """The key ring of a directory; refuses the whole where one file cannot be trusted or read.
+
+    A token is not touched until one of its keys is to sign.
+    """
     contents = _read(directory)
     return Ring((entry.certificate for entry in contents.entries), contents.private_keys)
 
@@ -152,8 +155,8 @@ def import_file(directory: Path, path: Path) -> Imported:
     Importing again changes nothing. The DCC publishes its keystore's private keys, so that file may be
     readable by anybody.
     """
-    with _opened(path) as descriptor:
-        octets, status = _read_octets(path, descriptor, MAX_KEYSTORE_OCTETS)
+    with trusted.opened(path) as descriptor:
+        octets, status = trusted.octets_of(path, descriptor, MAX_KEYSTORE_OCTETS)
     rejected: list[Rejected] = []
     if octets.lstrip()[:1] == b"{":
         found, rejected = _from_keystore(octets)
@@ -245,12 +248,13 @@ def load_evidence_public_key(path: Path) -> ed25519.Ed25519PublicKey:
 @dataclass(frozen=True, slots=True)
 class _Contents:
     entries: tuple[Entry, ...]
-    private_keys: tuple[PrivateKey, ...]
+    private_keys: tuple[Signer, ...]
 
 
 def _read(directory: Path) -> _Contents:
     certificates: dict[Certificate, Path] = {}
     keys: dict[bytes, tuple[Path, ec.EllipticCurvePrivateKey]] = {}
+    described = None
     with _opened_directory(directory) as descriptor:
         names = os.listdir(descriptor)  # noqa: PTH208 # what was opened, not what the path names by now
         for path in (directory / name for name in sorted(names) if name.endswith(".pem")):
@@ -259,6 +263,8 @@ def _read(directory: Path) -> _Contents:
                     certificates.setdefault(certificate, path)
                 if key is not None:
                     keys[_point(key.public_key())] = path, key
+        if token.FILE_NAME in names:
+            described = token.load(directory / token.FILE_NAME, descriptor)
     points = {certificate: _point(certificate.public_key) for certificate in certificates}
     for orphan in keys.keys() - points.values():
         path = keys[orphan][0]
@@ -267,10 +273,42 @@ def _read(directory: Path) -> _Contents:
         (Entry(path, certificate, points[certificate] in keys) for certificate, path in certificates.items()),
         key=_order,
     )
-    private = [
+    private: list[Signer] = [
         PrivateKey(entry.certificate, keys[points[entry.certificate]][1]) for entry in found if entry.private
     ]
+    if described is not None:
+        found, on_token = _with_token(directory, found, described)
+        private += on_token
     return _Contents(tuple(found), tuple(private))
+
+
+def _with_token(
+    directory: Path, found: list[Entry], described: token.Description
+) -> tuple[list[Entry], list[token.TokenKey]]:
+    """The same entries, where those whose keys are on the token say so; and these keys."""
+    holder = token.Token(described)
+    on_token: dict[Certificate, token.TokenKey] = {}
+    for name, key in described.keys.items():
+        where = f"{directory / token.FILE_NAME}: {name}"
+        entries = [entry for entry in found if entry.path.name == name]
+        signing = [entry for entry in entries if entry.certificate.use is Use.DIGITAL_SIGNATURE]
+        if len(signing) != 1:
+            raise UsageError(
+                f"{where}: expected a file here that holds one certificate for signing, found {len(signing)}"
+            )
+        [entry] = signing
+        if entry.private:
+            raise UsageError(
+                f"{where}: its private key is said to be on the token, and lies in a file here too; take it "
+                "out of the file"
+            )
+        on_token[entry.certificate] = token.TokenKey(entry.certificate, holder, key)
+    label = described.label
+    marked = [
+        replace(entry, private=True, token=label) if entry.certificate in on_token else entry
+        for entry in found
+    ]
+    return marked, list(on_token.values())
 
 
 def _order(entry: Entry) -> tuple[Eui64, int, str, int]:
@@ -280,85 +318,26 @@ def _order(entry: Entry) -> tuple[Eui64, int, str, int]:
 
 
 @contextmanager
-def _opened(path: Path, flags: int = 0, within: int | None = None) -> Iterator[int]:
-    """A descriptor of the file, looked for in the directory opened as `within`, or by its whole path."""
-    try:
-        descriptor = os.open(path if within is None else path.name, _OPENING | flags, dir_fd=within)
-    except OSError as cause:
-        if flags & os.O_NOFOLLOW and path.is_symlink():
-            raise UsageError(
-                f"{path} is a symbolic link, and what it points to can change unseen: name, or copy here, "
-                "the real one"
-            ) from cause
-        raise UsageError(f"cannot read {path}: {cause.strerror}") from cause
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
 def _opened_directory(directory: Path) -> Iterator[int]:
     if not directory.is_dir():
         raise UsageError(f"there is no key directory {directory}; `lamplighter keys init` makes one")
-    with _opened(directory, os.O_DIRECTORY | os.O_NOFOLLOW) as descriptor:
-        _refuse_foreign(directory, os.fstat(descriptor))
+    with trusted.opened(directory, os.O_DIRECTORY | os.O_NOFOLLOW) as descriptor:
+        trusted.refuse_foreign(directory, os.fstat(descriptor))
         yield descriptor
-
-
-def _read_octets(path: Path, descriptor: int, limit: int) -> tuple[bytes, os.stat_result]:
-    """The octets of a regular file and what it is, both of the same opening."""
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
-        raise UsageError(f"{path} is no regular file")
-    try:
-        with open(descriptor, "rb", closefd=False) as file:
-            octets = file.read(limit + 1)
-    except OSError as cause:
-        raise UsageError(f"cannot read {path}: {cause.strerror}") from cause
-    if len(octets) > limit:
-        raise UsageError(f"{path} is larger than any file of keys should be ({limit} octets)")
-    return octets, status
 
 
 def _read_pem(path: Path, within: int | None = None) -> bytes:
     """A file that is believed for where it lies."""
-    with _opened(path, os.O_NOFOLLOW, within) as descriptor:
-        octets, status = _read_octets(path, descriptor, MAX_PEM_OCTETS)
+    octets, status = trusted.read(path, MAX_PEM_OCTETS, within)
     _refuse_disclosed(path, octets, status)
-    _refuse_foreign(path, status)
+    trusted.refuse_foreign(path, status)
     return octets
 
 
 def _refuse_disclosed(path: Path, octets: bytes, status: os.stat_result) -> None:
     """Refuse a private key that others can read."""
-    if b"PRIVATE KEY-----" in octets and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise UsageError(
-            f"{path} holds a private key that others can read: expected mode 0600, found "
-            f"{_mode(status)}; take the key for disclosed, or run: chmod 600 {_quoted(path)}"
-        )
-
-
-def _refuse_foreign(path: Path, status: os.stat_result) -> None:
-    """Refuse what others could have put there, or can add keys of their own to."""
-    if status.st_uid not in {0, os.geteuid()}:
-        raise UsageError(
-            f"{path} belongs to user {status.st_uid}, neither to root nor to us ({os.geteuid()}), who could "
-            f"change what is trusted; see that it is right, then run: chown {os.geteuid()} {_quoted(path)}"
-        )
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise UsageError(
-            f"{path} is writable by others (mode {_mode(status)}), who could change what is trusted; "
-            f"see that it is right, then run: chmod go-w {_quoted(path)}"
-        )
-
-
-def _mode(status: os.stat_result) -> str:
-    return f"{stat.S_IMODE(status.st_mode):04o}"
-
-
-def _quoted(path: Path) -> str:
-    return shlex.quote(str(path))
+    if b"PRIVATE KEY-----" in octets:
+        trusted.refuse_disclosed(path, status, "a private key")
 
 
 def _blocks(path: Path, octets: bytes) -> list[tuple[Certificate | None, ec.EllipticCurvePrivateKey | None]]:

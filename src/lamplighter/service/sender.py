@@ -8,6 +8,9 @@ overtakes a request that could not be sent.
 
 A transform alone has no effect. Where its pre-command was lost with us, it is asked for anew, under a fresh
 counter. Once the pre-command is signed and kept its counter is spent, and only then may several go at once.
+
+Where a key of ours cannot be used, as when a token is away, nothing goes out and nothing is refused: it all
+waits as it does where the DCC is not reached.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from lamplighter.kit import DecodeError, LamplighterError, UsageError, Verificat
 from lamplighter.kit.instant import MINUTE, SECOND
 from lamplighter.protocol import duis
 from lamplighter.service import meters, tracing
-from lamplighter.service.gateway import NoAnswerError, is_refusal
+from lamplighter.service.gateway import NoAnswerError, NotSignedError, is_refusal
 from lamplighter.service.pause import Pause
 from lamplighter.service.testimony import cause_of_code
 from lamplighter.store.outbox import Answer, Exclusion
@@ -168,7 +171,7 @@ class Sender:
             try:
                 ask(request, done)
             except NoAnswerError as error:
-                _log.warning("DCC not reached", counter=request.counter, reason=str(error))
+                _say_unanswered(request, error)
                 done.unanswered = True
                 never = group[number if error.unsent else number + 1 :]
                 done.unsent += [it.counter for it in never if it.attempted_at is None]
@@ -201,7 +204,7 @@ class Sender:
         for (request, _), outcome in zip(done.signed, outcomes, strict=True):
             match outcome:
                 case NoAnswerError():
-                    _log.warning("DCC not reached", counter=request.counter, reason=str(outcome))
+                    _say_unanswered(request, outcome)
                     done.unanswered = True
                 case LamplighterError():
                     self._give_up(request, outcome, done, has_effect=True)
@@ -269,6 +272,13 @@ def _groups(requests: Sequence[OpenRequest]) -> Iterator[list[OpenRequest]]:
         listed = list(run)
         for start in range(0, len(listed), size):
             yield listed[start : start + size]
+
+
+def _say_unanswered(request: OpenRequest, error: NoAnswerError) -> None:
+    if isinstance(error, NotSignedError):
+        _log.error("request not signed", counter=request.counter, reason=str(error))
+    else:
+        _log.warning("DCC not reached", counter=request.counter, reason=str(error))
 
 
 def _outcome(answer: Answer) -> str:

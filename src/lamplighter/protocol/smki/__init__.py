@@ -11,7 +11,7 @@ A certificate is trusted because it is in the key ring, never because a message 
 from lamplighter.protocol.smki.agreement import MAC_OCTETS, derive_key, gmac
 from lamplighter.protocol.smki.certificate import Certificate, Role, Use, decode_certificate, issue
 from lamplighter.protocol.smki.ecdsa import SIGNATURE_OCTETS, is_signed_by, sign
-from lamplighter.protocol.smki.keyring import KeyRing, PrivateKey, Ring, Signer
+from lamplighter.protocol.smki.keyring import KeyRing, PrivateKey, Ring, Signer, SigningError, prove
 
 __all__ = [
     "MAC_OCTETS",
@@ -22,11 +22,13 @@ __all__ = [
     "Ring",
     "Role",
     "Signer",
+    "SigningError",
     "Use",
     "decode_certificate",
     "derive_key",
     "gmac",
     "is_signed_by",
     "issue",
+    "prove",
     "sign",
 ]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from lamplighter.kit import Eui64, UsageError
+from lamplighter.kit import Eui64, LamplighterError, UsageError
 from lamplighter.protocol.smki import ecdsa
 from lamplighter.protocol.smki.certificate import Certificate, Role, Use
 
@@ -14,17 +14,32 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _XML_ROLES = frozenset({Role.XML_SIGNING, Role.ACB_XML_SIGNING})
+_PROBE: Final = b"Lamplighter asks whether this key can sign"  # no message, image or seal begins like this
+
+
+class SigningError(LamplighterError):
+    """A key that is held elsewhere could not be used: nothing was signed. Later it may be."""
 
 
 class Signer(Protocol):
-    """Something that signs for one certificate: a key in memory, or one behind PKCS#11."""
+    """Something that signs for one certificate: a key in memory, or one behind PKCS#11.
+
+    Several threads may use it at once.
+    """
 
     @property
     def certificate(self) -> Certificate:
         """The certificate under which it signs."""
 
     def sign(self, octets: bytes) -> bytes:
-        """The signature r || s of `octets`."""
+        """The signature r || s of `octets`; `SigningError` where the key cannot be used now."""
+
+
+def prove(signer: Signer) -> None:
+    """Raise `SigningError` unless the key can sign now, and is that of its certificate."""
+    signature = signer.sign(_PROBE)
+    if not ecdsa.is_signed_by(signer.certificate.public_key, _PROBE, signature):
+        raise SigningError(f"what signs for {signer.certificate} has not the key of that certificate")
 
 
 class KeyRing(Protocol):
@@ -70,13 +85,11 @@ class PrivateKey:
 class Ring:
     """A key ring in memory. Secrets are computed once for a pair of parties: the costly part of a MAC."""
 
-    def __init__(
-        self, certificates: Iterable[Certificate] = (), private_keys: Iterable[PrivateKey] = ()
-    ) -> None:
+    def __init__(self, certificates: Iterable[Certificate] = (), private_keys: Iterable[Signer] = ()) -> None:
         self._by_serial: dict[tuple[str, int], Certificate] = {}
         self._by_holder: dict[tuple[Eui64, Use], list[Certificate]] = {}
         self._message_signers: dict[bytes, tuple[Certificate, ...]] = {}
-        self._private: dict[tuple[str, int], PrivateKey] = {}
+        self._private: dict[tuple[str, int], Signer] = {}
         self._secrets: dict[tuple[Eui64, Eui64], tuple[bytes, ...]] = {}
         for certificate in certificates:
             self.add(certificate)
@@ -112,11 +125,11 @@ class Ring:
         """The trusted certificates under which `holder` may sign GBCS messages (not XML)."""
         return self._message_signers.get(holder.octets, ())
 
-    def private_key(self, certificate: Certificate) -> PrivateKey | None:
-        """The private key of a certificate, where this ring has it."""
+    def private_key(self, certificate: Certificate) -> Signer | None:
+        """What holds the private key of a certificate, where this ring has it."""
         return self._private.get(_name(certificate))
 
-    def signer(self, holder: Eui64, role: int | None = None) -> PrivateKey:
+    def signer(self, holder: Eui64, role: int | None = None) -> Signer:
         """The signing key of `holder` in `role` (None: a Device's, or the only one)."""
         keys = [
             key
@@ -142,7 +155,7 @@ class Ring:
     def _agreed(self, own: Eui64, peer: Eui64) -> Iterator[bytes]:
         for mine in self.certificates(own, Use.KEY_AGREEMENT):
             key = self.private_key(mine)
-            if key is not None:
+            if isinstance(key, PrivateKey):  # one that is held elsewhere signs, and nothing else
                 for theirs in self.certificates(peer, Use.KEY_AGREEMENT):
                     yield key.agree(theirs.public_key)
 
