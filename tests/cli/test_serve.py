@@ -108,8 +108,7 @@ def test_a_token_that_cannot_sign_is_said_at_the_start(held, hsm, run):
     """Not when the first order is due; and not as a mistake in the options, for the token may come back."""
     hsm.say_pin("00000000")
     options = ("--dcc", "http://127.0.0.1:9", "--database", f"sqlite:///{held.parent / 'x.db'}")
-    supplier = ("--keys", held, "--supplier", "90-B3-D5-1F-30-01-00-00")
-    outcome = run("worker", *supplier, *options)
+    outcome = run("worker", "--keys", held, *options)
     assert 1 == outcome.code
     assert "refuses the PIN" in outcome.err
     assert "00000000" not in outcome.err + outcome.out

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from pkcs11 import _pkcs11
 
+    from lamplighter.service.token import KeyName
+
 _TRIED: Final = TokenFlag.USER_PIN_COUNT_LOW | TokenFlag.USER_PIN_FINAL_TRY | TokenFlag.USER_PIN_LOCKED
 _PIN_ERRORS: Final = (
     pkcs11.PinIncorrect,
@@ -50,7 +52,7 @@ class Session:
 
     def __init__(self, module: Path, label: str, pin: Callable[[], str]) -> None:
         self._label = label
-        self._keys: dict[tuple[str | None, bytes | None], SignMixin] = {}
+        self._keys: dict[KeyName, SignMixin] = {}
         self._module = _load(module)
         try:
             self._session = self._log_in(self._token(module), module, pin)
@@ -58,10 +60,10 @@ class Session:
             self.close()
             raise
 
-    def sign(self, label: str | None, id_: bytes | None, digest: bytes) -> bytes:
-        """The signature r || s of a hash, by the private EC key with this label, this id, or both."""
+    def sign(self, name: KeyName, digest: bytes) -> bytes:
+        """The signature r || s of a hash, by the private EC key of that name."""
         try:
-            key = self._keys.get((label, id_)) or self._find(label, id_)
+            key = self._keys.get(name) or self._find(name)
             return bytes(key.sign(digest, mechanism=Mechanism.ECDSA))
         except PKCS11Error as cause:
             raise SigningError(f"the token {self._label!r} has not signed: {_words(cause)}") from cause
@@ -110,19 +112,16 @@ class Session:
         except PKCS11Error as cause:
             raise SigningError(f"the token {self._label!r} cannot be opened: {_words(cause)}") from cause
 
-    def _find(self, label: str | None, id_: bytes | None) -> SignMixin:
+    def _find(self, name: KeyName) -> SignMixin:
         wanted: dict[Attribute, Any] = {
             Attribute.CLASS: ObjectClass.PRIVATE_KEY,
             Attribute.KEY_TYPE: KeyType.EC,
         }
-        names = []
-        if label is not None:
-            wanted[Attribute.LABEL] = label
-            names.append(f"label {label!r}")
-        if id_ is not None:
-            wanted[Attribute.ID] = id_
-            names.append(f"id {id_.hex()}")
-        what = f"with {' and '.join(names)} on the token {self._label!r}"
+        if name.label is not None:
+            wanted[Attribute.LABEL] = name.label
+        if name.id is not None:
+            wanted[Attribute.ID] = name.id
+        what = f"with {name} on the token {self._label!r}"
         found = list(self._session.get_objects(wanted))
         if not found:
             raise SigningError(f"there is no private EC key {what}")
@@ -131,7 +130,7 @@ class Session:
         [key] = found
         if not isinstance(key, SignMixin):
             raise SigningError(f"the private key {what} is not for signing")
-        self._keys[label, id_] = key
+        self._keys[name] = key
         return key
 
 

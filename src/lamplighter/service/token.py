@@ -4,7 +4,7 @@
 
     module = "/usr/lib/softhsm/libsofthsm2.so"      # the vendor's library
     token = "supplier"                              # the token's label
-    pin-file = "/etc/lamplighter/token.pin"         # default: LAMPLIGHTER_TOKEN_PIN in the environment
+    pin-file = "/etc/lamplighter/token.pin"         # or in this directory; or LAMPLIGHTER_TOKEN_PIN
 
     [[key]]
     certificate = "90b3d51f30010000-supplier-ds-1f0a52c3.pem"   # a file of the key directory
@@ -200,7 +200,7 @@ class Token:
                     Token._process = os.getpid()
                     self._session = cryptoki.Session(self._description.module, self.label, self._pin)
                     _log.info("token opened", label=self.label, module=str(self._description.module))
-                return self._session.sign(name.label, name.id, digest)
+                return self._session.sign(name, digest)
             except cryptoki.PinRefusedError as refusal:
                 self._refused = str(refusal)
                 raise
