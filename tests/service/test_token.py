@@ -176,6 +176,20 @@ def test_a_pin_that_others_can_read_is_refused_with_its_remedy(held, hsm, mode):
     assert f"holds a PIN that others can read: expected mode 0600, found {mode:04o}" in refusal(held)
 
 
+@pytest.mark.parametrize(
+    ("octets", "reason"),
+    [(b"\n", "holds no PIN: it is empty"), (b"sesame\xff\n", "holds no PIN: it is not text")],
+)
+def test_what_is_no_pin_is_not_tried(held, hsm, octets, reason):
+    """A try with it would count as a wrong one."""
+    right = hsm.pin.read_text()
+    hsm.pin.write_bytes(octets)
+    said = refusal(held)
+    assert (True, False) == (reason in said, "sesame" in said)
+    hsm.pin.write_text(right)
+    assert 64 == len(signer_of(held).sign(OCTETS))
+
+
 def test_a_pin_behind_a_link_is_refused(held, hsm):
     link = hsm.folder / "link"
     link.symlink_to(hsm.pin)
@@ -215,6 +229,7 @@ def test_a_forked_process_does_not_touch_its_parents_session(held):
     [
         ("module = ", "is not TOML"),
         ("", "module: expected a text, found nothing"),
+        ('module = "/m\\u0000"', "module: expected a text, found '/m"),
         ('module = "libhsm.so"', "module: expected the whole path of a library, found 'libhsm.so'"),
         ('module = "/m"\npin = "1234"', "expected only key, module, pin-file, token, found pin"),
         ('module = "/m"\ntoken = "t"', "key: expected [[key]] at least once, found none"),

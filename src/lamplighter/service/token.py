@@ -137,7 +137,7 @@ class _Reader:
 
     def _text(self, table: dict[str, Any], name: str, *, required: bool = True) -> str:
         value = table.get(name, "")
-        if not isinstance(value, str) or (required and not value):
+        if not isinstance(value, str) or not value.isprintable() or (required and not value):
             raise self._wrong(name, "a text", repr(value) if name in table else "nothing")
         return value
 
@@ -212,17 +212,25 @@ class Token:
 
     def _pin(self) -> str:
         path = self._description.pin_file
-        if path is None:
-            if pin := os.environ.get(PIN_VARIABLE):
-                return pin
-            raise SigningError(f"the token's PIN is missing: pin-file in {FILE_NAME}, or {PIN_VARIABLE}")
+        octets = self._pin_in_file(path) if path else os.environb.get(PIN_VARIABLE.encode(), b"")
+        try:
+            pin = octets.decode().rstrip("\r\n")
+        except UnicodeDecodeError:  # no cause: it would quote the PIN
+            raise SigningError(f"{path or PIN_VARIABLE} holds no PIN: it is not text") from None
+        if not pin:  # to try it would count as a wrong one
+            raise SigningError(
+                f"{path} holds no PIN: it is empty"
+                if path
+                else f"the token's PIN is missing: pin-file in {FILE_NAME}, or {PIN_VARIABLE}"
+            )
+        return pin
+
+    @staticmethod
+    def _pin_in_file(path: Path) -> bytes:
         try:
             octets, status = trusted.read(path, _MAX_PIN_OCTETS)
             trusted.refuse_disclosed(path, status, "a PIN")
             trusted.refuse_foreign(path, status)
         except UsageError as cause:
             raise SigningError(str(cause)) from cause
-        try:
-            return octets.decode().rstrip("\r\n")
-        except UnicodeDecodeError:
-            raise SigningError(f"{path} holds no PIN: it is not text") from None
+        return octets
