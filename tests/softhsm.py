@@ -8,8 +8,6 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from lamplighter.service import keyfiles
-
 MODULES = sorted(Path("/usr").glob("lib*/**/libsofthsm2.so"))
 LABEL = "supplier's own"
 PIN = "4711-only-in-tests"
@@ -53,6 +51,8 @@ class Hsm:
 
     def describe(self, directory, keys, **changes):
         """Write `token.toml`: `keys` is what names each key on the token, by certificate."""
+        from lamplighter.service import keyfiles  # here: a fault in it is no concern of the rooms below
+
         values = {"module": str(self.module), "token": LABEL, "pin-file": str(self.pin)} | changes
         lines = [f'{name} = "{value}"' for name, value in values.items() if value is not None]
         for certificate, named in keys.items():
