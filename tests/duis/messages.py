@@ -73,7 +73,13 @@ request_bodies = st.one_of(
     st.builds(duis.ActivateFirmware, hashes, whole_seconds),
     st.builds(duis.SignedPreCommand, octets, whole_seconds),
     st.builds(duis.ReadFirmwareVersion, whole_seconds),
-    st.builds(duis.ReadInventory, euis),
+    st.builds(
+        duis.ReadInventory,
+        euis
+        | st.builds(duis.Mpxn, texts(1, 13))
+        | st.builds(duis.Uprn, st.integers(1, 10**12 - 1).map(str))
+        | st.builds(duis.PropertyFilter, texts(6, 8), texts(0, 30)),
+    ),
 )
 requests = st.builds(duis.Request, request_ids, request_bodies, schema_versions)
 

@@ -45,6 +45,7 @@ def what_there_is() -> dict[str, list[str]]:
     """Every code, list, result and fault, by the heading under which the table has it."""
     firmware = {code for code in RESPONSE_CODES if code.startswith(_FIRMWARE_CODES)}
     refusals = {code_of(reason, srv) for reason in Reason for srv in ("11.1", "11.4")}
+    refusals.add(code_of(Reason.NO_SUCH_PREMISES, "8.2"))
     codes = (firmware | refusals | MEANINGS["ResponseCode"].keys()) & RESPONSE_CODES
     results = {
         "CCS08": gbcs.TransferResult,

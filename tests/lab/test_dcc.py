@@ -273,6 +273,36 @@ def test_a_home_of_other_suppliers_is_not_shown():
     assert (answer.code, reason(lab)) == ("E4", Reason.NOT_RESPONSIBLE)
 
 
+def test_a_home_is_found_by_its_meter_point():
+    """The same answer as by a Device; only meters have a meter point in it."""
+    lab, user = a_lab()
+    by_device = user.ask(Service.NON_DEVICE, duis.ReadInventory(lab.homes[0].ppmid))
+    [point] = [it.import_mpxn for it in by_device.body.payload.devices if it.import_mpxn is not None]
+    by_point = user.ask(Service.NON_DEVICE, duis.ReadInventory(duis.Mpxn(point)))
+    assert ("I0", by_device.body.payload) == (by_point.code, by_point.body.payload)
+
+
+@pytest.mark.parametrize(
+    "of", [duis.Mpxn("9" * 13), duis.Uprn("123456789012"), duis.PropertyFilter("AB1 2CD", "12")]
+)
+def test_premises_that_the_inventory_does_not_know_are_refused(of):
+    """By an unknown meter point, and by UPRN or address, which no home of the lab has."""
+    lab, user = a_lab()
+    answer = user.ask(Service.NON_DEVICE, duis.ReadInventory(of))
+    assert (answer.code, reason(lab)) == ("E080201", Reason.NO_SUCH_PREMISES)
+
+
+def test_a_home_of_other_suppliers_is_not_found_by_its_meter_point_either():
+    """Who knows an MPxN does not learn by it what stands there."""
+    lab, _ = a_lab()
+    inventory = lab.world.dcc.inventory
+    for entry in tuple(inventory):
+        inventory._entries[entry.device] = replace(entry, import_supplier=STRANGER)
+    point = inventory.entry(lab.homes[0].esme).points.import_mpxn
+    answer = User(lab).ask(Service.NON_DEVICE, duis.ReadInventory(duis.Mpxn(point)))
+    assert (answer.code, reason(lab)) == ("E4", Reason.NOT_RESPONSIBLE)
+
+
 def test_a_non_device_request_is_for_the_acb():
     lab, user = a_lab()
     user.ask(Service.NON_DEVICE, duis.ReadInventory(lab.homes[0].ppmid), lab.homes[0].ppmid)

@@ -118,6 +118,11 @@ def unknown_device():
     return Case().read(NOBODY)
 
 
+def unknown_premises():
+    case = Case()
+    return case.desk.ask(Service.NON_DEVICE, duis.ReadInventory(duis.Mpxn("9" * 13)))
+
+
 def sent_command(case: Case) -> WanGbcs:
     (command,) = [frame for frame in case.desk.sent if isinstance(frame, WanGbcs)]
     return command
@@ -173,6 +178,7 @@ REACHED = {
     "E12": wrong_variant,
     "E13": wrong_service,
     "E19": unknown_device,
+    "E080201": unknown_premises,
     "E20": hub_out_of_reach,
     "E21": silent_device,
     "E30": future_dated_and_never_heard_of_again,

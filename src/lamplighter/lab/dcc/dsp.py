@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, assert_never
 
-from lamplighter.kit import DecodeError, Instant, Step, UsageError, VerificationError
+from lamplighter.kit import DecodeError, Eui64, Instant, Step, UsageError, VerificationError
 from lamplighter.lab.dcc import notices
 from lamplighter.lab.dcc.access import RULES, Access, UserRole
 from lamplighter.lab.dcc.broker import Broker, Counter
@@ -35,7 +35,7 @@ from lamplighter.protocol.smki import Role
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lamplighter.kit import Eui64, FirmwareVersion
+    from lamplighter.kit import FirmwareVersion
     from lamplighter.lab.dcc.access import Service, User
     from lamplighter.lab.dcc.inventory import Entry, Inventory
     from lamplighter.lab.dcc.life import Life
@@ -204,8 +204,8 @@ class Dcc:
         match request.body:
             case duis.UpdateFirmware() | duis.UpdatePpmidFirmware() as body:
                 return self._distribute(request, body, now)
-            case duis.ReadInventory(device):
-                found = self._registrar.read(request.id.originator, device)
+            case duis.ReadInventory(of):
+                found = self._registrar.read(request.id.originator, of)
                 return found if isinstance(found, Refusal) else _Answer(SUCCESS, found)
             case duis.ReadFirmwareVersion(execution):
                 return self._sent(self._commanding.read_version(request, execution, now), now)
@@ -457,8 +457,8 @@ def _claim_of(request: duis.Request) -> _Claim:
     match request.body:
         case duis.UpdateFirmware(devices=devices) | duis.UpdatePpmidFirmware(devices=devices):
             named = devices
-        case duis.ReadInventory(device):
-            named = (device,)
+        case duis.ReadInventory(of):
+            named = (of,) if isinstance(of, Eui64) else ()
         case _:
             named = (request.id.target,)
     return _Claim(request.id, RULES[type(request.body)].srv, named)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 MPXN_DIGITS: Final = 13  # an MPAN; an MPRN is shorter
 
+METERS: Final = frozenset({DeviceType.ESME, DeviceType.GSME})
+"""What measures a meter point."""
+
 _IMPORT_ALONE: Final = frozenset({DeviceType.ESME, DeviceType.HCALCS})
 _GAS_ALONE: Final = frozenset({DeviceType.GSME, DeviceType.GPF})
 
@@ -89,6 +92,11 @@ class Inventory:
     def find(self, device: Eui64) -> Entry | None:
         """The entry of a Device."""
         return self._entries.get(device)
+
+    def at_point(self, mpxn: str) -> Entry | None:
+        """The meter that measures a meter point."""
+        meters = (entry for entry in self._entries.values() if entry.type in METERS)
+        return next((entry for entry in meters if entry.points.import_mpxn == mpxn), None)
 
     def entry(self, device: Eui64) -> Entry:
         """The entry of a Device that must be there."""

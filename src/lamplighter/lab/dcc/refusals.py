@@ -1,7 +1,7 @@
 """Why the DCC refuses a request: our own named reasons, and the one table that gives them a response code.
 
-That these codes exist is verified against the schema. What E1 to E21 mean is published; which E1101xx and
-E1104xx stands for which reason is not, nor which code answers a forged or repeated request. Those
+That these codes exist is verified against the schema. What E1 to E21 mean is published; which E0802xx, E1101xx
+and E1104xx stands for which reason is not, nor which code answers a forged or repeated request. Those
 rows are assumptions, and code should go by the reason in the DCC's event wherever it can see it.
 """
 
@@ -35,6 +35,8 @@ class Reason(Enum):
     """The request belongs to another of the three services."""
     NO_SUCH_DEVICE = auto()
     """The target is not in the inventory."""
+    NO_SUCH_PREMISES = auto()
+    """SRV 8.2 alone: the inventory has no premises with this meter point, UPRN or address."""
     WRONG_TARGET = auto()
     """A Non-Device request names another target than the ACB."""
     COUNTER_NOT_ABOVE = auto()
@@ -82,6 +84,7 @@ CODES: Final = {
     Reason.WRONG_VARIANT: "E12",
     Reason.WRONG_SERVICE: "E13",
     Reason.NO_SUCH_DEVICE: "E19",
+    Reason.NO_SUCH_PREMISES: "E{srv}01",  # assumed
     Reason.WRONG_TARGET: "E19",  # assumed
     Reason.COUNTER_NOT_ABOVE: "E57",  # assumed
     Reason.NOT_TRANSFORMED: "E58",  # assumed
@@ -95,7 +98,7 @@ CODES: Final = {
     Reason.VERSION_NOT_IN_IMAGE: "E{srv}05",
     Reason.SIGNATURE_MISSING: "E{srv}06",
 }
-"""The response code of each reason; `{srv}` is 1101 or 1104."""
+"""The response code of each reason; `{srv}` is 0802, 1101 or 1104."""
 
 
 def code_of(reason: Reason, srv: str) -> str:

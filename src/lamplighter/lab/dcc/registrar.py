@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, assert_never
 
-from lamplighter.kit import VerificationError
+from lamplighter.kit import Eui64, VerificationError
 from lamplighter.lab.dcc import notices
 from lamplighter.lab.dcc.access import UserRole, is_responsible
 from lamplighter.lab.dcc.events import FirmwareRecorded
 from lamplighter.lab.dcc.firmware import numbers_of
+from lamplighter.lab.dcc.inventory import METERS
 from lamplighter.lab.dcc.life import LIFE, Life
 from lamplighter.lab.dcc.notices import Failure
 from lamplighter.lab.dcc.refusals import Reason, Refusal
@@ -18,7 +19,7 @@ from lamplighter.protocol.duis import DeviceStatus, DeviceType
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lamplighter.kit import Eui64, FirmwareVersion, ImageHash, Instant
+    from lamplighter.kit import FirmwareVersion, ImageHash, Instant
     from lamplighter.lab.dcc.access import User
     from lamplighter.lab.dcc.deliveries import Deliveries
     from lamplighter.lab.dcc.distribution import Distribution
@@ -65,14 +66,26 @@ class Registrar:
         self._distribution = distribution
         self._least_gbcs_version = least_gbcs_version
 
-    def read(self, user: Eui64, device: Eui64) -> duis.DspInventory | Refusal:
-        """SRV 8.2: the whole home of a Device."""
-        entry = self._inventory.find(device)
+    def read(self, user: Eui64, of: duis.Premises) -> duis.DspInventory | Refusal:
+        """SRV 8.2: a whole home, by a Device in it or by its meter point.
+
+        The homes here have no UPRN and no address, so that none is found by these.
+        """
+        match of:
+            case Eui64():
+                entry = self._inventory.find(of)
+            case duis.Mpxn(number):
+                entry = self._inventory.at_point(number)
+            case duis.Uprn() | duis.PropertyFilter():
+                entry = None
+            case _:
+                assert_never(of)
         if entry is None:
-            return Refusal(Reason.NO_SUCH_DEVICE, str(device))
+            no_such = Reason.NO_SUCH_DEVICE if isinstance(of, Eui64) else Reason.NO_SUCH_PREMISES
+            return Refusal(no_such, str(of))
         home = self._inventory.home_of(entry)
         if not any(is_responsible(self._users[user], each) for each in home):
-            return Refusal(Reason.NOT_RESPONSIBLE, f"{user} for the home of {device}")
+            return Refusal(Reason.NOT_RESPONSIBLE, f"{user} for the home of {of}")
         return duis.DspInventory(tuple(map(self._described, home)))
 
     # What people at the DCC decide
@@ -205,6 +218,7 @@ class Registrar:
             firmware_version=str(entry.firmware),
             firmware_status=status,
             cpl_status=status,
+            import_mpxn=entry.points.import_mpxn if entry.type in METERS else None,
             region=entry.region,
             gbcs_version=entry.gbcs_version,
         )

@@ -138,7 +138,7 @@ class DspInventory:
     """1 to 17 Devices."""
 
 
-_PROPERTY: Final = Sequence(
+PROPERTY: Final = Sequence(
     PropertyFilter, one("PostCode", string(6, 8)), one("AddressIdentifier", string(0, 30))
 )
 _DEVICE: Final = Sequence(
@@ -158,7 +158,7 @@ _DEVICE: Final = Sequence(
     maybe("ExportMPAN", string(13, 13)),
     maybe("ESMEVariant", word(ESME_VARIANTS, "an ESME variant such as A or ADE")),
     maybe("UPRN", UPRN),
-    maybe("PropertyFilter", _PROPERTY),
+    maybe("PropertyFilter", PROPERTY),
     maybe("CSPRegion", member(CspRegion)),
     maybe("DeviceGBCSVersion", TEXT),
     maybe("HANVariant", TEXT),

@@ -1,7 +1,6 @@
 """What a User asks of the DCC: SRV 8.2, 11.1, 11.2, 11.3, 11.4, and the signed pre-command of 11.3.
 
-Left out on purpose: sequenced requests (FirstInSequence, PrecedingServiceRequestID), and ReadInventory by
-anything but a Device.
+Left out on purpose: sequenced requests (FirstInSequence, PrecedingServiceRequestID).
 """
 
 from __future__ import annotations
@@ -12,8 +11,9 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from lamplighter.kit import Eui64, FirmwareVersion, ImageHash, Instant, UsageError
 from lamplighter.kit.instant import from_iso
 from lamplighter.protocol.duis.document import SCHEMA_VERSION, decode_document, encode_document
-from lamplighter.protocol.duis.grammar import Choice, Sequence, failure, local, maybe, one
+from lamplighter.protocol.duis.grammar import Choice, Leaf, Particle, Sequence, failure, local, maybe, one
 from lamplighter.protocol.duis.identifiers import RequestId  # noqa: TC001 # a NamedTuple field
+from lamplighter.protocol.duis.inventory import PROPERTY, PropertyFilter
 from lamplighter.protocol.duis.reader import read
 from lamplighter.protocol.duis.simple_types import (
     BASE64,
@@ -23,8 +23,10 @@ from lamplighter.protocol.duis.simple_types import (
     IMAGE,
     REQUEST_ID,
     SOME_EUIS,
+    UPRN,
     VERSION,
     digits,
+    string,
     word,
 )
 
@@ -85,11 +87,37 @@ class ReadFirmwareVersion:
 
 
 @dataclass(frozen=True, slots=True)
-class ReadInventory:
-    """SRV 8.2: what the inventory knows of a Device and its premises."""
+class Mpxn:
+    """A meter point, as what premises are found by."""
 
-    device: Eui64
-    """One Device of the premises."""
+    number: str
+    """MPAN or MPRN, 1 to 13 characters."""
+
+    def __str__(self) -> str:
+        return self.number
+
+
+@dataclass(frozen=True, slots=True)
+class Uprn:
+    """A Unique Property Reference Number, as what premises are found by."""
+
+    number: str
+    """At most 12 digits, not all of them 0."""
+
+    def __str__(self) -> str:
+        return self.number
+
+
+Premises: TypeAlias = Eui64 | Mpxn | Uprn | PropertyFilter
+"""What the inventory finds premises by: a Device there, a meter point, the property's number, or its address."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadInventory:
+    """SRV 8.2: what the inventory knows of all Devices of a premises."""
+
+    of: Premises
+    """Which premises."""
 
 
 RequestBody: TypeAlias = (
@@ -172,6 +200,12 @@ _DISTRIBUTION: Final = (
     one("FirmwareVersion", VERSION),
     one("DeviceIDList", SOME_EUIS),
 )
+_PREMISES: Final = {
+    "UPRN": Leaf(UPRN.expected, lambda text: Uprn(UPRN.read(text)), str, Uprn),
+    "DeviceID": Leaf(EUI.expected, EUI.read, EUI.write, Eui64),
+    "MPxN": Leaf("1 to 13 characters", lambda text: Mpxn(string(1, 13).read(text)), str, Mpxn),
+    "PropertyFilter": PROPERTY,
+}
 _WHEN: Final = maybe("ExecutionDateTime", EXECUTION_TIME)
 _BODY: Final = Choice(
     {
@@ -192,7 +226,7 @@ _BODY: Final = Choice(
             build=lambda execution, payload: SignedPreCommand(payload, execution),
             parts=lambda body: (body.execution, body.payload),
         ),
-        "ReadInventory": Sequence(ReadInventory, one("DeviceID", EUI)),
+        "ReadInventory": Sequence(ReadInventory, Particle(_PREMISES)),
     }
 )
 
