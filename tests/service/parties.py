@@ -41,6 +41,7 @@ def answer(request, code, payload=None):
         duis.ActivateFirmware: "11.3",
         duis.SignedPreCommand: "11.3",
         duis.ReadFirmwareVersion: "11.2",
+        duis.ReadInventory: "8.2",
     }[type(request.body)]
     return duis.Response(request.id, None, code, NOW, duis.ResponseMessage(srv, srv, payload))
 

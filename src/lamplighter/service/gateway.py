@@ -34,7 +34,10 @@ AT_ONCE: Final = 8
 _NON_DEVICE: Final = "/serviceD"
 _SEND_COMMAND: Final = "/serviceS"
 _TRANSFORM: Final = "/serviceT"
-_HEADERS: Final = {"Content-Type": "application/xml"}
+_HEADERS: Final = {
+    "Content-Type": "application/xml",
+    "Accept-Encoding": "identity",  # what is small on the wire must not be large in memory
+}
 _CONNECT_SECONDS: Final = 10.0
 _SIGNING_SECONDS_MAX: Final = (
     10.0  # what took a token longer is not sent: our lease may have fallen meanwhile
@@ -230,6 +233,29 @@ class Gateway:
 
         return list(self._pool.map(send, commands))
 
+    def read_inventory(self, counter: int, of: duis.Premises) -> duis.DspInventory | duis.Response:
+        """SRV 8.2: what the inventory knows of a premises; or the DCC's answer without an inventory.
+
+        Raises `VerificationError` "inventory-..." where the answer is of another service, has no inventory
+        though it claims success, or does not name the Device, or the meter point, that was asked by.
+        """
+        answer = self._ask(_NON_DEVICE, self._parties.broker, counter, duis.ReadInventory(of))
+        match answer.body:
+            case duis.ResponseMessage(srv="8.2", payload=None):
+                if answer.code == "I0":
+                    raise VerificationError("inventory-missing", "an inventory", "I0 without one")
+                return answer
+            case duis.ResponseMessage(srv="8.2", payload=duis.DspInventory() as inventory) if (
+                answer.code == "I0"
+            ):
+                _check_inventory(inventory, of)
+                return inventory
+            case duis.ResponseMessage(srv=srv):
+                found = f"{answer.code} of {srv} with something else"
+            case _:
+                found = "an alert"
+        raise VerificationError("inventory-answer", "I0 of 8.2 with an inventory, or a refusal", found)
+
     def _ask(self, path: str, target: Eui64, counter: int, body: duis.RequestBody) -> duis.Response:
         parties = self._parties
         request = duis.Request(duis.RequestId(parties.supplier, target, counter), body)
@@ -250,15 +276,18 @@ class Gateway:
 
     def _post(self, path: str, octets: bytes) -> bytes:
         try:
-            reply = self._client.post(path, content=octets, headers=_HEADERS)
+            with self._client.stream("POST", path, content=octets, headers=_HEADERS) as reply:
+                content = _content(reply)
         except httpx2.TransportError as cause:
             unsent = isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout)
             raise NoAnswerError(f"{type(cause).__name__}: {cause}", unsent=unsent) from cause
         except httpx2.HTTPError as cause:
             raise NoAnswerError(f"{type(cause).__name__}: {cause}", unsent=False) from cause
         if reply.is_success:
-            return reply.content
-        said = f"HTTP {reply.status_code} from the DCC: {reply.text[:200].strip()!r}"
+            if len(content) > duis.MAX_OCTETS:
+                raise VerificationError("answer-oversize", f"at most {duis.MAX_OCTETS} octets", "more")
+            return content
+        said = f"HTTP {reply.status_code} from the DCC: {content[:200].decode(errors='replace').strip()!r}"
         if reply.status_code in _OUR_FAULT:
             raise PeerError(said)
         raise NoAnswerError(said, unsent=reply.status_code in _NOT_LET_IN or reply.is_redirect)
@@ -277,6 +306,41 @@ def _signed(sign: Callable[[Signer], bytes], signer: Signer, *, unsent: bool) ->
     if (took := perf_counter() - began) > _SIGNING_SECONDS_MAX:
         raise NotSignedError(f"the signature took {took:.0f} s, and is thrown away", unsent=unsent)
     return octets
+
+
+def _content(reply: httpx2.Response) -> bytes:
+    """What was answered, as far as it may be read: where there is too much, somewhat more than may be."""
+    if (encoding := reply.headers.get("Content-Encoding", "identity")) != "identity":
+        raise VerificationError("answer-encoding", "an answer as it is", encoding[:40])
+    content = bytearray()
+    for part in reply.iter_bytes():
+        content += part
+        if len(content) > duis.MAX_OCTETS:
+            break
+    return bytes(content)
+
+
+def _check_inventory(inventory: duis.DspInventory, of: duis.Premises) -> None:
+    """Whether an inventory is of the premises asked about, as far as it says itself."""
+    match of:
+        case duis.Mpxn(number):
+            points = {
+                point
+                for it in inventory.devices
+                for point in (it.import_mpxn, it.secondary_import_mpan, it.export_mpan)
+                if point is not None
+            }
+            is_it = not points or number in points
+        case duis.Uprn(number):
+            numbers = {int(it.uprn) for it in inventory.devices if it.uprn is not None}
+            is_it = not numbers or int(number) in numbers
+        case duis.PropertyFilter():
+            is_it = True  # who spells an address how, is nobody's promise
+        case device:
+            is_it = any(it.device == device for it in inventory.devices)
+    if not is_it:
+        named = ", ".join(str(it.device) for it in inventory.devices)
+        raise VerificationError("inventory-of-another", f"the premises of {of}", named)
 
 
 def is_refusal(code: str) -> bool:

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from lamplighter.campaign.decide import decide
 from lamplighter.kit.instant import MINUTE, SECOND
 from lamplighter.service import meters, tracing
+from lamplighter.service.inquirer import Inquirer
 from lamplighter.service.pause import Pause
 from lamplighter.service.sender import Sender
 from lamplighter.store import LeaseLostError, storms
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 INBOX: Final = "inbox"
 OUTBOX: Final = "outbox"
+QUESTIONS: Final = "questions"
+"""No lease of its own: questions go out under that of the outbox."""
 STORMS: Final = "storms"
 CENSUS: Final = "census"
 LEASE: Final = MINUTE
@@ -75,6 +78,9 @@ class Reconciler:
         self._asked_at: Instant | None = None
         self._pauses: dict[str, Pause] = {}
         self._sender = None if gateway is None else Sender(store, gateway, clock)
+        self._inquirer = (
+            None if gateway is None or self._sender is None else Inquirer(store, gateway, clock, self._sender)
+        )
         self.failures = 0
         """How often something failed that is tried again: the database, or a mistake of ours."""
 
@@ -92,11 +98,12 @@ class Reconciler:
         return came
 
     def tick_outbox(self) -> bool:
-        """Send what is ordered."""
-        sender = self._sender
-        if sender is None:
+        """Send what is ordered, and where there is nothing, ask a question of somebody's."""
+        sender, inquirer = self._sender, self._inquirer
+        if sender is None or inquirer is None:
             return False
-        return self._guarded(OUTBOX, lambda: sender.send(lambda: self._hold(OUTBOX)))
+        sent = self._guarded(OUTBOX, lambda: sender.send(lambda: self._hold(OUTBOX)))
+        return sent or self._guarded(QUESTIONS, lambda: inquirer.ask(lambda: self._hold(OUTBOX)))
 
     def release(self) -> None:
         """Let go of all leases, so that others need not wait for their end."""

@@ -127,6 +127,11 @@ class Sender:
             self.pause.end()
         return bool(wanted or abandoned)
 
+    def note_spent(self, fence: Fence, counter: int) -> None:
+        """A counter was sent beside the orders: one that is lower and was not is overtaken."""
+        if fence == self._lane:
+            self._last = max(self._last, counter)
+
     def _send_group(self, hold: Callable[[], Fence], group: Sequence[OpenRequest]) -> bool:
         """Send some requests of one kind; whether the DCC answered them all, and could be believed."""
         fence = hold()

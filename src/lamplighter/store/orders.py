@@ -75,7 +75,9 @@ def next_counter(database: Database, connection: Connection, now: Instant) -> in
     """
     if not database.is_sqlite:  # there BEGIN IMMEDIATE has waited
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
-    last = connection.execute(select(func.max(s.request.c.counter))).scalar_one() or 0
+    last = max(
+        connection.execute(select(func.max(of.c.counter))).scalar_one() or 0 for of in (s.request, s.question)
+    )
     return int(max(last + 1, now // MILLISECOND))
 
 

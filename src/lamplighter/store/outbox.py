@@ -124,15 +124,9 @@ class Outbox:
             return tuple(rows.scalars())
 
     def last_attempted(self) -> int:
-        """The highest counter that the DCC may have; 0: none."""
-        query = (
-            select(s.request.c.counter)
-            .where(s.request.c.attempted_at.is_not(None))
-            .order_by(s.request.c.counter.desc())
-            .limit(1)
-        )
+        """The highest counter that the DCC may have, of orders and of questions; 0: none."""
         with self._database.reading() as connection:
-            return int(connection.execute(query).scalar() or 0)
+            return last_attempted(connection)
 
     def note_attempts(self, fence: Fence, counters: Collection[int], now: Instant) -> frozenset[int]:
         """Note that requests are about to be sent, and say which of them may be.
@@ -252,6 +246,22 @@ class Outbox:
         with self._database.reading() as connection:
             waiting, attempted = connection.execute(query).one()
         return waiting, attempted
+
+
+def last_attempted(connection: Connection) -> int:
+    """The highest counter that the DCC may have, of orders and of questions; 0: none."""
+    return max(
+        int(
+            connection.execute(
+                select(counter).where(attempt.is_not(None)).order_by(counter.desc()).limit(1)
+            ).scalar()
+            or 0
+        )
+        for counter, attempt in (
+            (s.request.c.counter, s.request.c.attempted_at),
+            (s.question.c.counter, s.question.c.asked_at),
+        )
+    )
 
 
 def is_wanted() -> ColumnElement[bool]:

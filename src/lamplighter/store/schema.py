@@ -398,6 +398,67 @@ Index(
     sqlite_where=request.c.answered_at.is_(None),
 )
 
+inquiry: Final = Table(
+    "inquiry",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("who", String(64), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    # How its premises were chosen, in words.
+    Column("what", String, nullable=False),
+    # None of its questions goes out where so many of all inquiries did in the hour before.
+    Column("per_hour", Integer, nullable=False),
+    Column("questions", Integer, nullable=False),
+    # When none was open any more.
+    Column("ended_at", BigInteger),
+    CheckConstraint("per_hour >= 1", name="goes_on"),
+    comment="What somebody wants to know of the DCC's inventory: SRV 8.2 for each of some premises.",
+)
+
+question: Final = Table(
+    "question",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("inquiry", Integer, ForeignKey("inquiry.id"), nullable=False),
+    # The premises: by a Device in it, its meter point, or its Unique Property Reference Number.
+    Column("device", EuiColumn),
+    Column("mpxn", String(13)),
+    Column("uprn", String(12)),
+    # The counter of the RequestID, of the same run as `request.counter`: given when the lane is free for it.
+    Column("counter", BigInteger, unique=True),
+    # When it was sent under that counter, noted before; and how often it was sent at all.
+    Column("asked_at", BigInteger),
+    Column("tries", SmallInteger, nullable=False, server_default="0"),
+    Column("answered_at", BigInteger),
+    # The response code, or a word of ours.
+    Column("code", String(16)),
+    # Of the answer: the hub of the premises, Devices taken in, rows that were not, and why.
+    Column("hub", EuiColumn),
+    Column("devices", SmallInteger, nullable=False, server_default="0"),
+    Column("bad", SmallInteger, nullable=False, server_default="0"),
+    Column("detail", String, nullable=False, server_default=""),
+    CheckConstraint("(answered_at IS NULL) = (code IS NULL)", name="answer_is_whole"),
+    CheckConstraint(
+        "(device IS NOT NULL AND mpxn IS NULL AND uprn IS NULL)"
+        " OR (device IS NULL AND mpxn IS NOT NULL AND uprn IS NULL)"
+        " OR (device IS NULL AND mpxn IS NULL AND uprn IS NOT NULL)",
+        name="is_of_one_premises",
+    ),
+    CheckConstraint("asked_at IS NULL OR counter IS NOT NULL", name="is_asked_under_a_counter"),
+    Index(None, "asked_at"),
+    Index(None, "hub", "answered_at"),
+    Index(None, "inquiry", "code"),
+    comment="SRV 8.2, premises by premises: a wish until the lane to the DCC is free, then a request.",
+)
+for _column in ("device", "inquiry"):
+    Index(
+        f"ix_question_open_{_column}",
+        question.c[_column],
+        question.c.id,
+        postgresql_where=question.c.answered_at.is_(None),
+        sqlite_where=question.c.answered_at.is_(None),
+    )
+
 lease: Final = Table(
     "lease",
     metadata,

@@ -16,6 +16,7 @@ from lamplighter.store.metrics import Metrics
 from lamplighter.store.orders import Orders
 from lamplighter.store.outbox import Outbox
 from lamplighter.store.people import People
+from lamplighter.store.questions import Questions
 from lamplighter.store.record import Record
 from lamplighter.store.registry import Registry
 from lamplighter.store.standings import Standings
@@ -36,6 +37,7 @@ class Store:
         self.fleet = Fleet(database)
         self.record = Record(database)
         self.outbox = Outbox(database)
+        self.questions = Questions(database)
         self.orders = Orders(database)
         self.leases = Leases(database)
         self.campaigns = Campaigns(database)

@@ -1,7 +1,7 @@
 """Why the DCC refuses a request: our own named reasons, and the one table that gives them a response code.
 
-That these codes exist is verified against the schema. What E1 to E21 mean is published; which E0802xx, E1101xx
-and E1104xx stands for which reason is not, nor which code answers a forged or repeated request. Those
+That these codes exist is verified against the schema. What E1 to E21 mean is published; which E0802xx,
+E1101xx and E1104xx stands for which reason is not, nor which code answers a forged or repeated request. Those
 rows are assumptions, and code should go by the reason in the DCC's event wherever it can see it.
 """
 

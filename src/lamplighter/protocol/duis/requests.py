@@ -6,7 +6,7 @@ Left out on purpose: sequenced requests (FirstInSequence, PrecedingServiceReques
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from lamplighter.kit import Eui64, FirmwareVersion, ImageHash, Instant, UsageError
 from lamplighter.kit.instant import from_iso
@@ -29,6 +29,9 @@ from lamplighter.protocol.duis.simple_types import (
     string,
     word,
 )
+
+if TYPE_CHECKING:
+    from lamplighter.protocol.duis.grammar import Node
 
 CANCEL: Final = from_iso("3000-12-31T00:00:00Z")
 """The execution time that revokes a future-dated command (99991231235959Z in GBCS)."""
@@ -109,7 +112,7 @@ class Uprn:
 
 
 Premises: TypeAlias = Eui64 | Mpxn | Uprn | PropertyFilter
-"""What the inventory finds premises by: a Device there, a meter point, the property's number, or its address."""
+"""What the inventory finds premises by: a Device, a meter point, the property's number, or its address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +203,7 @@ _DISTRIBUTION: Final = (
     one("FirmwareVersion", VERSION),
     one("DeviceIDList", SOME_EUIS),
 )
-_PREMISES: Final = {
+_PREMISES: Final[dict[str, Node]] = {
     "UPRN": Leaf(UPRN.expected, lambda text: Uprn(UPRN.read(text)), str, Uprn),
     "DeviceID": Leaf(EUI.expected, EUI.read, EUI.write, Eui64),
     "MPxN": Leaf("1 to 13 characters", lambda text: Mpxn(string(1, 13).read(text)), str, Mpxn),
