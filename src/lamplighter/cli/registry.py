@@ -1,18 +1,20 @@
-"""`lamplighter registry`: import Devices, hubs and the CPL, show them, list what is to be replaced."""
+"""`lamplighter registry`: import Devices, hubs and the CPL, show them, list what is to be replaced.
 
-import csv
+What is asked of the DCC itself is in `inquiries`.
+"""
+
 import io
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast
 
 from cyclopts import App, Parameter
 
-from lamplighter.cli import files, output, place, trust
+from lamplighter.cli import files, inquiries, output, place, sheets, trust
 from lamplighter.cli.arguments import DATABASE, Database, Eui, Force, Keys, Source, Who
 from lamplighter.cli.output import Report
 from lamplighter.kit import Eui64, Instant, UsageError
@@ -37,7 +39,6 @@ app: Final = App(
 
 _SHOWN_BAD: Final = 10
 _NOTED_MAX: Final = 200  # characters of a file's name, in the audit
-_STARTS_A_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # OWASP, CSV injection
 
 Out = Annotated[Path | None, Parameter(alias="-o", metavar="CSV")]
 
@@ -107,7 +108,7 @@ def import_(  # the options are the command's
     done: list[tuple[Path, str, Imported]] = []
     first_bad: list[tuple[str, BadRow]] = []
     titles = ("file", *BadRow._fields)
-    with place.opened(database, make=True) as store, _table(rejects, titles, force=force) as write:
+    with place.opened(database, make=True) as store, sheets.writing(rejects, titles, force=force) as write:
         me = place.person(store, by)
         me.require(Scope.OPERATE)
         registry = store.registry
@@ -158,6 +159,11 @@ def show(device: Eui | None = None, /, *, database: Database = DATABASE) -> Repo
     return Report({"devices": total, "kinds": facts}, output.page("registry", f"{total:,} Devices", table))
 
 
+app.command(inquiries.ask)
+app.command(inquiries.asked)
+app.command(inquiries.stop_asking)
+
+
 @app.command
 def stranded(
     release: str, /, *, out: Out = None, database: Database = DATABASE, force: Force = False
@@ -178,7 +184,7 @@ def stranded(
     counts: Counter[str] = Counter()
     with (
         opened(database) as registry,
-        _table(out, (*titles, "Verdict", "Reason"), force=force) as write,
+        sheets.writing(out, (*titles, "Verdict", "Reason"), force=force) as write,
     ):
         for device, verdict in registry.stranded(release):
             counts[verdict.value] += 1
@@ -339,33 +345,3 @@ def _line(cohort: Cohort) -> tuple[str, ...]:
         cohort.status.value,
         cohort.region,
     )
-
-
-@contextmanager
-def _table(
-    path: Path | None, titles: tuple[str, ...], *, force: bool
-) -> Iterator[Callable[[tuple[str, ...]], Any]]:
-    """A function that writes one row of a CSV file, which stands there once all rows are written."""
-    if path is None:
-        yield lambda _: None
-        return
-    if path.exists() and not force:
-        raise UsageError(f"{path} exists already; --force replaces it")
-    scratch = path.with_name(f".{path.name}.part")
-    try:
-        with scratch.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(titles)
-            yield lambda row: writer.writerow(map(_harmless, row))
-        scratch.replace(path)
-    except OSError as cause:
-        scratch.unlink(missing_ok=True)
-        raise UsageError(f"cannot write {path}: {cause.strerror}") from cause
-    except BaseException:
-        scratch.unlink(missing_ok=True)
-        raise
-
-
-def _harmless(cell: str) -> str:
-    """A cell that a spreadsheet does not run."""
-    return f"'{cell}" if cell.startswith(_STARTS_A_FORMULA) else cell
