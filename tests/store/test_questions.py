@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from lamplighter.campaign.status import Act
@@ -15,9 +15,11 @@ from lamplighter.store import LeaseLostError
 from lamplighter.store import questions as module
 from lamplighter.store import schema as s
 from lamplighter.store.fleet import Wanted
+from lamplighter.store.orders import _LOCK as COUNTERS
 from lamplighter.store.orders import next_counter
 from lamplighter.store.outbox import Answer
 from lamplighter.store.questions import CANCELLED, TOLD, TRIES_MAX, UNANSWERED, Told
+from tests.store.locks import held_up
 from tests.store.test_outbox import COHORT, DEVICES, NOW, campaign, fence, store
 
 __all__ = ["campaign", "fence", "store"]  # fixtures
@@ -38,11 +40,14 @@ def home(eui, cohort=COHORT, hub=0x9000):
     return Device(Eui64.of(eui), Eui64.of(hub), cohort)
 
 
+def rows(store):
+    with store.database.reading() as connection:
+        return connection.execute(select(s.question).order_by(s.question.c.id)).all()
+
+
 def asked(store):
     """By what is asked in each inquiry, in order."""
-    with store.database.reading() as connection:
-        rows = connection.execute(select(s.question).order_by(s.question.c.id)).all()
-    return [module._premises(row) for row in rows]
+    return [module._premises(row) for row in rows(store)]
 
 
 def settle(store, fence, now=NOW, code=TOLD):
@@ -155,6 +160,21 @@ def test_a_paused_campaign_does_not_hold_questions_up(store, fence, campaign):
     store.campaigns.act(campaign, Act.PAUSE, "operator", NOW)
     ask(store, ONE)
     assert ONE == store.questions.next(fence, NOW).of
+
+
+@pytest.mark.usefixtures("campaign")
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_no_order_that_is_just_being_written_is_overtaken(store, fence):
+    """Whoever writes one has the lock of counters: the question waits for it, sees the order, and stays."""
+    [first, _] = orders = [it.counter for it in store.outbox.open_requests()]
+    store.outbox.answer(fence, [Answer(counter, "I99", None) for counter in orders], NOW)
+    ask(store, ONE)
+    given = []
+    lock = select(func.pg_advisory_xact_lock(COUNTERS))
+    with held_up(store.database, lock, lambda: given.append(store.questions.next(fence, NOW))) as ordering:
+        batch = select(s.request.c.batch).where(s.request.c.counter == first).scalar_subquery()
+        ordering.execute(insert(s.request).values(counter=max(orders) + 1, batch=batch, device=ONE))
+    assert ([None], [None]) == (given, [it.asked_at for it in rows(store)])
 
 
 # What is sent again, and what is not
