@@ -48,6 +48,7 @@ UNANSWERED: Final = "unanswered"
 
 _DETAIL_MAX: Final = 500  # characters
 _ROWS_AT_ONCE: Final = 1_000
+_SIGN: Final = 1 << 63  # `schema.EuiColumn`
 
 Premises: TypeAlias = "Eui64 | Mpxn | Uprn"
 """What is asked by. Not by address: it would have to be spelt as the inventory has it."""
@@ -159,7 +160,8 @@ class Questions:
         _check(len(distinct), per_hour)
         with self._database.writing() as connection:
             number = _inquiry(connection, what, who, now, per_hour, len(distinct))
-            connection.execute(insert(s.question), [{"inquiry": number, **_columns(it)} for it in distinct])
+            rows = ((number, *_key(it)) for it in distinct)
+            self._database.load(connection, s.question, ("inquiry", "device", "mpxn", "uprn"), rows)
             return _inquiries(connection, number)[0]
 
     def ask_about(
@@ -403,15 +405,15 @@ def _inquiry(connection: Connection, what: str, who: str, now: Instant, per_hour
     return number
 
 
-def _columns(premises: Premises) -> dict[str, Any]:
-    empty: dict[str, Any] = {"device": None, "mpxn": None, "uprn": None}
+def _key(premises: Premises) -> tuple[int | None, str | None, str | None]:
+    """Device, MPxN and UPRN, as the database holds them."""
     match premises:
         case Mpxn(number):
-            return {**empty, "mpxn": number}
+            return None, number, None
         case Uprn(number):
-            return {**empty, "uprn": number}
+            return None, None, number
         case device:
-            return {**empty, "device": device}
+            return int(device) - _SIGN, None, None
 
 
 def _premises(row: Row[Any]) -> Premises:

@@ -22,9 +22,10 @@ _NUMBER_MAX: Final = 2**62
 _CHUNK: Final = 65_536
 _WORDS: Final = (
     "create", "revise", "approve", "vote", "start", "pause", "resume", "abort", "finish", "hold",
-    "release hold", "open wave", "order", "add release", "withdraw release", "import", "replay",
-    "sign in", "sign-in barred", "create account", "set roles", "set password", "disable account",
-    "enable account", "issue token", "revoke token", "forecast left", "forecast kept", "storm cure",
+    "release hold", "open wave", "order", "add release", "withdraw release", "import",
+    "ask inventory", "replay", "sign in", "sign-in barred", "create account", "set roles", "set password",
+    "disable account", "enable account", "issue token", "revoke token", "forecast left", "forecast kept",
+    "storm cure",
 )  # fmt: skip
 """What is done most: offered, and not all that there is."""
 
