@@ -415,12 +415,41 @@ def test_a_token_makes_no_wider_token(house):
     _, narrow = house.people.issue_token(operator1, "narrow", [Scope.READ], Instant(NOW + DAY))
     with pytest.raises(ForbiddenError):
         house.people.issue_token(house.people.of_token(narrow), "wide", [Scope.OPERATE], Instant(NOW + DAY))
+    house.people.set_roles(house.administrator1, "operator1", [Role.OPERATOR, Role.ADMINISTRATOR])
+    administrator1 = house.people.local("operator1")
+    _, wide = house.people.issue_token(
+        administrator1, "wide", [Scope.READ, Scope.ADMINISTER], Instant(NOW + DAY)
+    )
     with pytest.raises(ForbiddenError, match="ends no later"):
-        house.people.issue_token(
-            house.people.of_token(narrow), "longer", [Scope.READ], Instant(NOW + 2 * DAY)
-        )
+        house.people.issue_token(house.people.of_token(wide), "longer", [Scope.READ], Instant(NOW + 2 * DAY))
     with pytest.raises(UsageError, match="operator1 may not approve"):
         house.people.issue_token(house.administrator1, "x", [Scope.APPROVE], Instant(NOW + DAY), "operator1")
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda people, lent, *_: people.issue_token(lent, "another", [Scope.READ], Instant(NOW + DAY)),
+        lambda people, lent, _, other: people.revoke(lent, other),
+        lambda people, lent, itself, _: people.revoke(lent, itself),
+        lambda people, lent, *_: people.set_password(lent, "operator1", "another long password", PASSWORD),
+    ],
+    ids=["issue", "revoke", "revoke itself", "set password"],
+)
+@pytest.mark.parametrize("scopes", [[Scope.READ], [Scope.READ, Scope.OPERATE]], ids=["read", "operate"])
+def test_a_token_has_no_say_in_its_owners_account(house, act, scopes):
+    """A program that was lent to read can neither stop its owner's other programs nor live on by another."""
+    operator1 = house.add("operator1", Role.OPERATOR)
+    until = Instant(NOW + DAY)
+    other, _ = house.people.issue_token(operator1, "nightly", [Scope.READ], until)
+    number, secret = house.people.issue_token(operator1, "lent", scopes, until)
+    lent = house.people.of_token(secret)
+    before = house.done()
+    with pytest.raises(ForbiddenError, match="to administer asks"):
+        act(house.people, lent, number, other)
+    assert before == house.done()
+    house.people.revoke(operator1, other)
+    assert ("operator1", "revoke token", "operator1") == house.done()[-1], "in person it is theirs to do"
 
 
 @pytest.mark.parametrize("how", ["expired", "revoked", "disabled", "not yet", "changed", "cut", "a session"])

@@ -51,6 +51,16 @@ def test_token_scope(stocked):
     assert {"read"} == set(wide.get("/me").json()["scopes"])
 
 
+@pytest.mark.parametrize("role", ["viewer", "operator", "approver"])
+def test_a_token_that_was_found_stops_nothing_of_its_owners(site, role):
+    """Neither their other tokens nor itself, whatever scopes it has but one: only an administrator's may."""
+    other = program(site, role)
+    found = program(site, role)
+    for it in found.get("/tokens").json()["items"]:
+        problem(found.delete(f"/tokens/{it['id']}"), 403, "forbidden")
+    assert 200 == other.get("/me").status_code
+
+
 def test_a_token_makes_no_wider_one(site):
     """Nor any at all: whoever finds it could live on by another when it is revoked."""
     asked = {"account": "operator1", "label": "mine", "scopes": ["read"], "days": 300}

@@ -572,6 +572,23 @@ def test_every_route_says_what_it_asks_for(site):
         assert is_open or 1 == len(scopes_of(route)), route.path
 
 
+def test_what_changes_something_asks_for_more_than_to_see(site):
+    """But for what is one's own, signed in and in person, and a check of the audit, which keeps nothing."""
+    mine = {
+        "/logout",
+        "/account/password",
+        "/account/tokens",
+        "/account/tokens/{number}/revoke",
+        "/audit/verify",
+    }
+    found = {
+        route.path
+        for route in routes(site.app)
+        if isinstance(route, APIRoute) and route.methods - {"GET", "HEAD"} and Scope.READ in scopes_of(route)
+    }
+    assert mine == found
+
+
 def _fill(path):
     return re.sub(r"\{[^}]*\}", "1", path)
 

@@ -103,9 +103,18 @@ class Person:
         scopes = frozenset(scope for role in mine for scope in role.scopes)
         return cls(name, mine, scopes if only is None else scopes & frozenset(only), until)
 
+    @property
+    def is_program(self) -> bool:
+        """Whether it is a program that came in their name, with a token."""
+        return self.until is not None
+
     def may(self, scope: Scope) -> bool:
         """Whether they may do what asks for this."""
         return scope in self.scopes
+
+    def is_themselves(self, name: str) -> bool:
+        """Whether that is their own account, and they came in person: no token has a say in its owner's."""
+        return not self.is_program and self.name.casefold() == name.casefold()
 
     def require(self, scope: Scope) -> None:
         """Raise `ForbiddenError` where they may not."""
@@ -164,8 +173,9 @@ class People:
         return self._store.any()
 
     def list(self, person: Person) -> list[Account]:
-        """All accounts."""
-        person.require(Scope.READ)
+        """All accounts, for whoever may see things, or administers them."""
+        if not person.may(Scope.ADMINISTER):
+            person.require(Scope.READ)
         return self._store.list()
 
     def create(self, person: Person, name: str, roles: Iterable[Role], password: str | None = None) -> None:
@@ -181,7 +191,7 @@ class People:
     def set_password(self, person: Person, name: str, password: str, old: str | None = None) -> None:
         """Another password, which ends all sessions: one's own, with the old one, or as administrator any."""
         account = self._known(name)
-        if person.name.casefold() == name.casefold() and not (old is None and person.may(Scope.ADMINISTER)):
+        if person.is_themselves(name) and not (old is None and person.may(Scope.ADMINISTER)):
             self._prove(account.name, old or "", _AT_HOME, "the old password is wrong")
         else:
             person.require(Scope.ADMINISTER)
@@ -263,7 +273,8 @@ class People:
         """A token of one's own, or as administrator of somebody; its id, and the secret, which is shown once.
 
         Its scopes are among those of whom it is for, and of whoever issues it where that is the same person:
-        a token makes no wider one, and none that outlives it.
+        a token makes no wider one, and none that outlives it. To make one at all it needs to administer:
+        whoever finds a token could else live on by another when it is revoked.
         """
         now = self._clock()
         wanted = frozenset(scopes)
@@ -271,7 +282,7 @@ class People:
         if mine:
             for scope in sorted(wanted, key=lambda it: it.value):
                 person.require(scope)
-        else:
+        if not mine or person.is_program:
             person.require(Scope.ADMINISTER)
         account = self._known(person.name if name is None else name)
         if extra := wanted - _person(account).scopes:
@@ -309,8 +320,8 @@ class People:
         return self._store.tokens(name)
 
     def revoke(self, person: Person, number: int) -> None:
-        """End a token of one's own, or as administrator any."""
-        if not any(it.id == number for it in self._store.tokens(person.name)):
+        """End a token of one's own, or as administrator any; a token ends others only if it administers."""
+        if person.is_program or not any(it.id == number for it in self._store.tokens(person.name)):
             person.require(Scope.ADMINISTER)
         self._store.revoke(number, person.name, self._clock())
 
