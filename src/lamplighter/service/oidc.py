@@ -160,6 +160,10 @@ class OpenId:
         self._discovered: tuple[float, dict[str, Any]] | None = None
         self._keys: tuple[float, list[jwt.PyJWK]] | None = None
 
+    def close(self) -> None:
+        """Let go of connections to the provider."""
+        self._client.close()
+
     def begin(self, next_path: str = "/") -> Departure:
         """Send somebody away; raises `UnauthenticatedError` where the provider cannot be reached."""
         endpoint = self._endpoint("authorization_endpoint")

@@ -39,14 +39,11 @@ def sign_in(
 ) -> Response:
     """In, with a session that is new; or why not."""
     target = local_path(next)
-    old = request.cookies.get(cookie_name("session", secure=request.state.secure))
     try:
         session = people.sign_in(name.strip(), password, request.client.host if request.client else "")
     except UnauthenticatedError as error:
         return _page(request, target, name=name, refusal=str(error), status=HTTPStatus.UNAUTHORIZED)
-    if old and request.state.person is not None:
-        people.sign_out(old)
-    return with_session(request, go(request, target), session)
+    return _let_in(request, people, target, session)
 
 
 @router.post("/logout")
@@ -82,7 +79,7 @@ def depart(request: Request, next: str = "") -> Response:  # noqa: A002
 
 
 @router.get("/login/oidc/callback")
-def arrive(request: Request) -> Response:
+def arrive(request: Request, people: ThePeople) -> Response:
     """Back from the provider."""
     openid = _openid(request)
     secure = request.state.secure
@@ -92,7 +89,7 @@ def arrive(request: Request) -> Response:
     except (UnauthenticatedError, UsageError) as error:
         answer = _page(request, "/", refusal=str(error), status=HTTPStatus.UNAUTHORIZED)
     else:
-        answer = with_session(request, go(request, local_path(target)), session)
+        answer = _let_in(request, people, local_path(target), session)
     answer.delete_cookie(name, secure=secure, httponly=True, samesite="lax")
     return answer
 
@@ -104,12 +101,14 @@ def _openid(request: Request) -> OpenId:
     return openid
 
 
-def with_session(request: Request, answer: Response, session: str) -> Response:
-    """The answer, with the cookie of a new session; the one before the door is taken away."""
+def _let_in(request: Request, people: ThePeople, target: str, session: str) -> Response:
+    """On to a page with a new session; the one that the browser came with is over, and the door's cookie."""
     secure = request.state.secure
-    answer.set_cookie(
-        cookie_name("session", secure=secure), session, secure=secure, httponly=True, samesite="lax"
-    )
+    name = cookie_name("session", secure=secure)
+    if request.state.person is not None:
+        people.sign_out(request.cookies[name])
+    answer = go(request, target)
+    answer.set_cookie(name, session, secure=secure, httponly=True, samesite="lax")
     answer.delete_cookie(cookie_name("entry", secure=secure), secure=secure, httponly=True, samesite="lax")
     return answer
 
