@@ -1,4 +1,8 @@
-"""Two transactions in each other's way on PostgreSQL: one holds a row, the other waits for it."""
+"""Transactions in each other's way.
+
+On PostgreSQL one holds a row, and the other waits for it (`held_up`). On SQLite whoever writes holds up all
+others who want to, and what they do meanwhile is to be little (`while_locked`).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
     from lamplighter.store import Database
 
 _SECONDS = 20.0
+_READS = "lamplighter_reads"
 _WAITS = text(
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 )
@@ -41,3 +46,19 @@ def held_up(database: Database, row: Any, work: Callable[[], Any]) -> Iterator[C
                     assert time.monotonic() < until
             yield holder
         working.result(_SECONDS)
+
+
+@contextmanager
+def while_locked(database: Database) -> Iterator[list[str]]:
+    """The statements that run in transactions which write: on SQLite all others wait who want to write."""
+    run: list[str] = []
+
+    def note(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        if not connection.get_execution_options().get(_READS):
+            run.append(statement)
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    try:
+        yield run
+    finally:
+        event.remove(database.engine, "before_cursor_execute", note)

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from lamplighter.kit import Instant, UsageError
 from lamplighter.store import Store, audit
 from lamplighter.store import schema as s
-from lamplighter.store.answers import KEPT
+from lamplighter.store.answers import KEPT, UNTOLD
 from tests.store.campaigning import ONE_WAVE, START, Fleet
 
 DIGEST = b"\x01" * 32
@@ -67,15 +67,45 @@ def test_what_fails_within_and_is_caught_is_undone_alone(store):
             connection.execute(s.answer.insert().values(_row("gone")))
             raise UsageError("no")
 
-    with store.database.together() as connection:
-        connection.execute(s.answer.insert().values(_row("before")))
+    with store.database.together() as begun:
+        begun().execute(s.answer.insert().values(_row("before")))
         with pytest.raises(UsageError):
             failing()
-        connection.execute(s.answer.insert().values(_row("after")))
+        begun().execute(s.answer.insert().values(_row("after")))
     with store.database.reading() as connection:
         kept = connection.execute(select(s.answer.c.key).order_by(s.answer.c.key)).scalars().all()
     assert ["after", "before"] == kept
     assert [] == store.audit.entries(what="fail")
+
+
+def test_until_the_first_of_them_writes_nothing_is_locked(store):
+    """Whoever reckons for long before they write keeps nobody else from writing."""
+    first = []
+    with store.database.together(first.append):
+        assert [] == names(store)
+        with ThreadPoolExecutor(1) as pool:
+            create = pool.submit(store.campaigns.create, ONE_WAVE, 1, "operator1", START)
+            campaign = create.result(20)
+        assert (["C"], []) == (names(store), first)
+        store.campaigns.revise(campaign, ONE_WAVE, "operator1", START)
+        assert 1 == len(first), "it is done as the transaction begins"
+        store.campaigns.revise(campaign, ONE_WAVE, "operator1", START)
+        assert 1 == len(first)
+
+
+def test_what_is_first_refused_is_not_begun(store):
+    """What it raises goes through whoever wanted to write, and nothing is kept."""
+
+    def refused(_):
+        raise UsageError("not again")
+
+    def both():
+        with store.database.together(refused):
+            store.campaigns.create(ONE_WAVE, 1, "operator1", START)
+
+    with pytest.raises(UsageError, match="not again"):
+        both()
+    assert [] == names(store)
 
 
 def test_another_thread_is_not_drawn_in(store):
@@ -94,14 +124,23 @@ def _row(key):
     return {"account": "a", "key": key, "digest": DIGEST, "status": 200, "body": "", "at": START}
 
 
+class _TakenError(Exception):
+    """The key is somebody's."""
+
+
 def ask(store, key, body="done", now=START, account="operator1"):
     """An act under a key; what it is told."""
-    with store.database.together() as connection:
-        before = store.answers.claim(connection, account, key, DIGEST, now)
-        if before is not None:
-            return before.body
-        store.answers.keep(connection, account, key, 201, body)
-        return body
+
+    def claim(connection):
+        if not store.answers.claim(connection, account, key, DIGEST, now):
+            raise _TakenError
+
+    try:
+        with store.database.together(claim) as begun:
+            store.answers.note(begun(), account, key, 201, body)
+    except _TakenError:
+        pass
+    return store.answers.find(account, key, now).body
 
 
 def test_the_first_answer_is_the_answer(store):
@@ -116,12 +155,15 @@ def test_of_what_failed_there_is_no_answer(store):
     """It may be asked for again."""
 
     def refused():
-        with store.database.together() as connection:
-            store.answers.claim(connection, "operator1", "k", DIGEST, START)
+        with store.database.together(
+            lambda connection: store.answers.claim(connection, "operator1", "k", DIGEST, START)
+        ) as begun:
+            begun()
             raise UsageError("it cannot be done yet")
 
     with pytest.raises(UsageError):
         refused()
+    assert None is store.answers.find("operator1", "k", START)
     assert "done" == ask(store, "k")
 
 
@@ -136,3 +178,14 @@ def test_who_asks_at_the_same_moment_waits_for_the_answer(store):
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(one, range(6)))
     assert 1 == len(set(answers))
+
+
+def test_what_is_told_first_of_what_was_done_holds(store):
+    """Two that come after a crash tell it each in their way: the answer is one of the two, and stays."""
+    with store.database.together(
+        lambda connection: store.answers.claim(connection, "operator1", "k", DIGEST, START)
+    ) as begun:
+        store.answers.note(begun(), "operator1", "k", UNTOLD, "7")
+    assert (UNTOLD, "7") == store.answers.find("operator1", "k", START)[1:]
+    assert [True, False] == [store.answers.keep("operator1", "k", 201, it) for it in ("one", "other")]
+    assert (201, "one") == store.answers.find("operator1", "k", START)[1:]

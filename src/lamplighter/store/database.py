@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -19,7 +19,7 @@ from lamplighter.store.migration import upgrade
 from lamplighter.store.packed import adapt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from sqlalchemy import Engine, Table
 
@@ -57,7 +57,7 @@ class Database:
         if engine.dialect.name != "sqlite":  # there a transaction sees one moment in any case
             options["isolation_level"] = "REPEATABLE READ"
         self._readers = engine.execution_options(**options)
-        self._joined: ContextVar[Connection | None] = ContextVar("joined", default=None)
+        self._joined: ContextVar[_Joint | None] = ContextVar("joined", default=None)
 
     @classmethod
     def open(cls, url: str) -> Database:
@@ -99,7 +99,8 @@ class Database:
 
         What is noted in it (`audit.note`) stands in the audit once it commits.
         """
-        if (joined := self._joined.get()) is not None:
+        if (joint := self._joined.get()) is not None:
+            joined = joint.begun()
             # What fails here is undone here, whoever catches it.
             with joined.begin_nested(), audit.nested(joined):
                 if fence is not None:
@@ -114,22 +115,36 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that only reads, all at one moment."""
-        if (joined := self._joined.get()) is not None:
-            yield joined  # sees what was written together with it
+        if (joint := self._joined.get()) is not None and joint.connection is not None:
+            yield joint.connection  # sees what was written together with it
             return
         with self._readers.begin() as connection:
             yield connection
 
     @contextmanager
-    def together(self) -> Iterator[Connection]:
-        """One transaction around several: each `writing` and `reading` within is part of it.
+    def together(
+        self, first: Callable[[Connection], object] = lambda _: None
+    ) -> Iterator[Callable[[], Connection]]:
+        """One transaction around several: from the first `writing` within, all are part of it.
+
+        Before that others may write, for nothing is locked: what is read and reckoned until then is as old as
+        if it had been done before. `first` is done when the transaction begins; what it raises goes through
+        whoever wanted to write. What is yielded begins it, if nothing has, and gives its connection.
 
         For one thread. All that is written within is kept, or none of it.
         """
-        with self.writing() as connection:
-            token = self._joined.set(connection)
+        with ExitStack() as stack:
+
+            def begin() -> Connection:
+                connection = stack.enter_context(self.engine.begin())
+                stack.enter_context(audit.chaining(connection))
+                first(connection)
+                return connection
+
+            joint = _Joint(begin)
+            token = self._joined.set(joint)
             try:
-                yield connection
+                yield joint.begun
             finally:
                 self._joined.reset(token)
 
@@ -155,6 +170,20 @@ class Database:
         with raw.cursor() as cursor, cursor.copy(f"COPY {table.name} ({names}) FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)
+
+
+class _Joint:
+    """A transaction that several are part of, and that begins with the first to write."""
+
+    def __init__(self, begin: Callable[[], Connection]) -> None:
+        self._begin = begin
+        self.connection: Connection | None = None
+
+    def begun(self) -> Connection:
+        """Its connection."""
+        if self.connection is None:
+            self.connection = self._begin()
+        return self.connection
 
 
 def _check(connection: Connection, fence: Fence) -> None:

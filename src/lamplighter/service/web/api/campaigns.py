@@ -17,7 +17,7 @@ from lamplighter.campaign.state import State
 from lamplighter.campaign.status import EFFECTS, Act, CampaignStatus
 from lamplighter.kit import UsageError
 from lamplighter.kit.instant import SECOND, to_iso
-from lamplighter.service.office import CampaignView, Office
+from lamplighter.service.office import CampaignView, Office, look
 from lamplighter.service.people import Person
 from lamplighter.service.web.api import cursors, releases
 from lamplighter.service.web.api.problems import Kind, ProblemError
@@ -300,7 +300,7 @@ def list_campaigns(
 def dry_run(given: NewCampaign, person: Reader, office: TheOffice) -> DryRun:
     """What a plan would do; nothing of it is kept."""
     plan = _plan(given.plan)
-    releases.known(office, person, given.release)
+    releases.known(office, given.release)
     seen = office.dry_run(person, plan, given.release)
     return DryRun(
         name=seen.plan.name,
@@ -327,16 +327,21 @@ def dry_run(given: NewCampaign, person: Reader, office: TheOffice) -> DryRun:
     )
 
 
+def _telling(office: Office) -> Callable[[int], Campaign]:
+    """What is answered to whoever did something to a campaign: how it stands then."""
+    return lambda number: _seen(look(office.store, number, office.clock()))
+
+
 @router.post("/campaigns", status_code=201, response_model=Campaign)
 def create_campaign(given: NewCampaign, person: Operator, office: TheOffice, act: TheAct) -> Response:
     """Write down a draft."""
 
-    def do() -> Campaign:
+    def do() -> int:
         plan = _plan(given.plan)
-        releases.known(office, person, given.release)
-        return _seen(office.campaign(person, office.create(person, plan, given.release).id))
+        releases.known(office, given.release)
+        return office.create(person, plan, given.release).id
 
-    return act.act(person, do, 201)
+    return act.act_then_tell(person, do, _telling(office), 201)
 
 
 @router.get("/campaigns/{number}")
@@ -355,12 +360,11 @@ def revise_campaign(
 ) -> Response:
     """Change the plan of a draft, which makes approvals and votes void."""
 
-    def do() -> Campaign:
+    def do() -> int:
         _known(office, number)
-        office.revise(person, number, _plan(given.plan))
-        return _seen(office.campaign(person, number))
+        return office.revise(person, number, _plan(given.plan)).id
 
-    return act.act(person, do)
+    return act.act_then_tell(person, do, _telling(office))
 
 
 @router.post(
@@ -372,33 +376,33 @@ def approve_campaign(
 ) -> Response:
     """Give one's word for what has this digest."""
 
-    def do() -> Campaign:
+    def do() -> int:
         _known(office, number)
-        return _seen(office.approve(person, number, bytes.fromhex(given.digest)))
+        return office.approve(person, number, bytes.fromhex(given.digest)).id
 
-    return act.act(person, do)
+    return act.act_then_tell(person, do, _telling(office))
 
 
 @router.post("/campaigns/{number}/votes", response_model=Campaign)
 def vote(number: Id, given: Ballot, person: Approver, office: TheOffice, act: TheAct) -> Response:
     """Vote as a member of its board."""
 
-    def do() -> Campaign:
+    def do() -> int:
         _known(office, number)
-        return _seen(office.vote(person, number, Choice(given.choice), bytes.fromhex(given.digest)))
+        return office.vote(person, number, Choice(given.choice), bytes.fromhex(given.digest)).id
 
-    return act.act(person, do)
+    return act.act_then_tell(person, do, _telling(office))
 
 
 def _doing(what: Act) -> Callable[..., Response]:
     """The route of one act."""
 
     def act_on(number: Id, given: Because, person: Operator, office: TheOffice, act: TheAct) -> Response:
-        def do() -> Campaign:
+        def do() -> int:
             _known(office, number)
-            return _seen(office.act(person, number, what, given.reason))
+            return office.act(person, number, what, given.reason).id
 
-        return act.act(person, do)
+        return act.act_then_tell(person, do, _telling(office))
 
     act_on.__name__ = f"{what.value}_campaign"
     return act_on
@@ -422,11 +426,11 @@ def release_hold(
 ) -> Response:
     """Let a held stratum go on; its failures so far are pardoned."""
 
-    def do() -> Campaign:
+    def do() -> int:
         _known(office, number)
-        return _seen(office.release_hold(person, number, given.stratum, given.reason))
+        return office.release_hold(person, number, given.stratum, given.reason).id
 
-    return act.act(person, do)
+    return act.act_then_tell(person, do, _telling(office))
 
 
 @router.get("/campaigns/{number}/series")

@@ -11,18 +11,21 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lamplighter.kit import Instant
+from lamplighter.kit import Instant, LamplighterError
 from lamplighter.kit.instant import to_iso
 from lamplighter.service.office import Office
 from lamplighter.service.people import People, Person, Scope
 from lamplighter.service.web.api import cursors
 from lamplighter.service.web.api.problems import Kind, ProblemError
+from lamplighter.store.answers import UNTOLD, Answer
 
 REPLAYED: Final = "Idempotency-Replayed"
 """Header of an answer that was given before."""
+_AGAIN: Final = {REPLAYED: "true"}
 ID_MAX: Final = 2**31 - 1
 BIG_MAX: Final = 2**53 - 1  # what every reader of JSON takes for the number that it is
 LIMIT_MAX: Final = 500
@@ -167,8 +170,16 @@ Administrator = Annotated[Person, Depends(needs(Scope.ADMINISTER))]
 # --- acts
 
 
+class _DoneBeforeError(Exception):
+    """Somebody has acted under this key since we looked."""
+
+
 class Once:
-    """An act that is done once, however often it is asked for under one Idempotency-Key."""
+    """An act that is done once, however often it is asked for under one Idempotency-Key.
+
+    With a key, all that is written is one transaction, and what was done is noted in it: after a crash too an
+    act was done, and will be answered, or it was not. The transaction begins where the act begins to write.
+    """
 
     def __init__(self, office: Office, key: str | None, digest: bytes) -> None:
         self._office = office
@@ -183,25 +194,77 @@ class Once:
         *,
         kept: Callable[[_Shape], _Shape] = lambda it: it,
     ) -> Response:
-        """Do it, or answer what was answered before. `kept` takes out what must not lie in a database.
+        """Do it and answer what it returns, or what was answered before.
 
-        With a key, all that `do` writes is one transaction, and so is the answer.
+        kept  takes out what must not lie in a database
         """
         if self._key is None:
             return _json(do().model_dump_json(), status)
-        store = self._office.store
-        account = person.name.casefold()
-        with store.database.together() as connection:
-            before = store.answers.claim(connection, account, self._key, self._digest, self._office.clock())
-            if before is None:
-                done = do()
-                store.answers.keep(connection, account, self._key, status, kept(done).model_dump_json())
-                return _json(done.model_dump_json(), status)
-        if before.digest != self._digest:
+        done: list[_Shape] = []
+
+        def noted() -> tuple[int, str]:
+            done.append(do())
+            return status, kept(done[-1]).model_dump_json()
+
+        before = self._claimed(person, self._key, noted)
+        if before is None:
+            return _json(done[-1].model_dump_json(), status)
+        return _json(before.body, before.status, _AGAIN)
+
+    def act_then_tell(
+        self, person: Person, do: Callable[[], int], tell: Callable[[int], _Shape], status: int = 200
+    ) -> Response:
+        """Do it and answer what `tell` makes of the number that it returns, or what was answered before.
+
+        It is told when all is written: it may take its time, and nobody else waits for it.
+        """
+        if self._key is None:
+            return _json(tell(do()).model_dump_json(), status)
+        before = self._claimed(person, self._key, lambda: (UNTOLD, str(do())))
+        more = {} if before is None else _AGAIN
+        answer = self._found(person, self._key) if before is None else before
+        assert answer is not None
+        if answer.status == UNTOLD:
+            body = tell(int(answer.body)).model_dump_json()
+            if self._office.store.answers.keep(_account(person), self._key, status, body):
+                return _json(body, status, more)
+            answer = self._found(person, self._key)
+            assert answer is not None
+        return _json(answer.body, answer.status, more)
+
+    def _claimed(self, person: Person, key: str, do: Callable[[], tuple[int, str]]) -> Answer | None:
+        """Do it and note what was done; or what was done before."""
+        store, now = self._office.store, self._office.clock()
+
+        def claim(connection: Connection) -> None:
+            if not store.answers.claim(connection, _account(person), key, self._digest, now):
+                raise _DoneBeforeError
+
+        before = self._found(person, key)
+        if before is None:
+            try:
+                with store.database.together(claim) as begun:
+                    status, body = do()
+                    store.answers.note(begun(), _account(person), key, status, body)
+            except (_DoneBeforeError, LamplighterError, ProblemError):
+                # Perhaps it cannot be done just because it was, by the same request, since we looked.
+                before = self._found(person, key)
+                if before is None:
+                    raise
+        return before
+
+    def _found(self, person: Person, key: str) -> Answer | None:
+        found = self._office.store.answers.find(_account(person), key, self._office.clock())
+        if found is not None and found.digest != self._digest:
             raise ProblemError(
                 Kind.KEY_REUSED, "Take a new Idempotency-Key for each act; this is another one."
             )
-        return _json(before.body, before.status, {REPLAYED: "true"})
+        return found
+
+
+def _account(person: Person) -> str:
+    """Whose keys they are."""
+    return person.name.casefold()
 
 
 async def _once(

@@ -73,7 +73,8 @@ def approve(
     request: Request, person: Approver, office: TheOffice, number: int, digest: Annotated[str, Form()]
 ) -> Response:
     """Give one's word for what has this digest."""
-    seen = office.approve(person, number, _digest(digest))
+    office.approve(person, number, _digest(digest))
+    seen = office.campaign(person, number)
     said = "It can be started." if seen.approved else "It needs more approvals."
     return go(request, f"/approvals#campaign-{number}", f"You have approved {seen.campaign.name}. {said}")
 
@@ -92,7 +93,7 @@ def vote(
     if wanted is None:
         raise UsageError(f"a vote is {', '.join(it.value for it in Choice)}, not {choice[:40]!r}")
     seen = office.vote(person, number, wanted, _digest(digest))
-    return go(request, f"/approvals#campaign-{number}", f"You voted {wanted.value} on {seen.campaign.name}.")
+    return go(request, f"/approvals#campaign-{number}", f"You voted {wanted.value} on {seen.name}.")
 
 
 def _digest(text: str) -> bytes:
