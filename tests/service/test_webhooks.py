@@ -7,6 +7,7 @@ import hmac
 import json
 import socket
 import ssl
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
 from lamplighter.campaign import Fact
 from lamplighter.campaign.status import Act
@@ -30,7 +31,7 @@ from lamplighter.store import schema as s
 from lamplighter.store.webhooks import LIFETIME, PENDING_MAX, Kind, Status, backoff
 from tests.service.hearing import Receiver
 from tests.store.campaigning import START, TARGET, Fleet, eui
-from tests.store.locks import held_up
+from tests.store.locks import held_up, while_locked
 
 EVERYTHING = frozenset(Kind)
 NOT_DEVICES = EVERYTHING - {Kind.DEVICE}
@@ -87,6 +88,36 @@ def test_what_happens_to_a_campaign_is_told_in_its_order(place, receiver):
     }
     assert {"id": campaign.id, "name": "C"} == receiver.heard[0].told["campaign"]
     assert "operator" == receiver.heard[0].told["who"]
+
+
+def test_what_is_to_be_told_is_looked_up_while_others_may_write(place, receiver):
+    """Twenty thousand pieces of evidence are read for it: only the few rows that come of them are written."""
+    hook = add(place, receiver.url, set(Kind))
+    campaign = place.fleet.start()
+    place.fleet.make(campaign, 3)
+    with while_locked(place.store.database) as run:
+        assert place.store.webhooks.gather(None, hook.id, START)
+    assert [] == [it for it in run if it.lstrip().startswith("SELECT")]
+    assert [True] == ["INTO delivery" in it for it in run if it.startswith("INSERT")]
+
+
+def test_what_two_couriers_gather_at_one_moment_is_told_once(place, receiver):
+    """One whose lease has fallen still looks when the next has looked: what it found is dropped."""
+    hook = add(place, receiver.url)
+    place.fleet.start()
+    engine, made = place.store.database.engine, []
+
+    def overtaken(_connection, _cursor, statement, *_):
+        if "FROM audit" in statement and not made:
+            made.append(0)
+            with ThreadPoolExecutor(1) as pool:
+                made.append(pool.submit(place.store.webhooks.gather, None, hook.id, START).result(20))
+
+    event.listen(engine, "after_cursor_execute", overtaken)
+    assert 0 == place.store.webhooks.gather(None, hook.id, START)
+    event.remove(engine, "after_cursor_execute", overtaken)
+    assert made[1] == len(place.store.webhooks.deliveries(hook.id))
+    assert 0 < made[1]
 
 
 def test_waves_and_gates_are_told(place, receiver):

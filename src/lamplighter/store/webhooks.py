@@ -289,37 +289,35 @@ class Webhooks:
 
         Raises `LeaseLostError`, and then nothing was done.
         """
+        live = (s.webhook.c.id == number, s.webhook.c.removed_at.is_(None))
         with self._database.reading() as connection:
             if not connection.execute(_NEWS, {"of": number}).scalar_one():
                 return 0
-        with self._database.writing(fence) as connection:
-            query = select(s.webhook).where(s.webhook.c.id == number, s.webhook.c.removed_at.is_(None))
-            row = connection.execute(query.with_for_update()).first()
+            row = connection.execute(select(s.webhook).where(*live)).first()
             if row is None:
                 return 0
             room = PENDING_MAX - connection.execute(_PENDING, {"of": number}).scalar_one()
             if room <= 0:
                 return 0
-            hook = _webhook(row)
-            made: list[dict[str, Any]] = []
-            evidence_seen, audit_seen = row.evidence_seen, row.audit_seen
-            if Kind.DEVICE in hook.kinds:
-                made, evidence_seen = _outcomes(connection, hook, evidence_seen)
-            if hook.kinds - {Kind.DEVICE}:
-                entries, audit_seen = _entries(connection, hook, audit_seen, min(room, _ENTRIES_AT_ONCE))
-                made += entries
-            if (evidence_seen, audit_seen) == (row.evidence_seen, row.audit_seen):
-                return 0
+            hook, seen = _webhook(row), (row.evidence_seen, row.audit_seen)
+            made, now_seen = _news(connection, hook, *seen, min(room, _ENTRIES_AT_ONCE))
+        if now_seen == seen:
+            return 0
+        # All is found by now: whoever else wants to write waits for a few rows, and for no look-up.
+        with self._database.writing(fence) as connection:
+            unchanged = (s.webhook.c.evidence_seen == seen[0], s.webhook.c.audit_seen == seen[1])
+            moved = connection.execute(
+                update(s.webhook)
+                .where(*live, *unchanged)
+                .values(evidence_seen=now_seen[0], audit_seen=now_seen[1])
+            )
+            if not moved.rowcount:
+                return 0  # it was removed, or gathered for, since we looked
             if made:
                 values = [
                     {"webhook": number, "since": now, "status": Status.PENDING.value} | it for it in made
                 ]
                 connection.execute(insert(s.delivery), values)
-            connection.execute(
-                update(s.webhook)
-                .where(s.webhook.c.id == number)
-                .values(evidence_seen=evidence_seen, audit_seen=audit_seen)
-            )
             return len(made)
 
     def due(self, now: Instant) -> list[Webhook]:
@@ -439,6 +437,19 @@ def _bury(connection: Connection, webhook: int, reason: str, *which: Any) -> int
 
 
 # --- what is told
+
+
+def _news(
+    connection: Connection, hook: Webhook, evidence_seen: int, audit_seen: int, limit: int
+) -> tuple[list[dict[str, Any]], tuple[int, int]]:
+    """Deliveries of what a webhook has not seen, and up to which evidence and entry that was."""
+    made: list[dict[str, Any]] = []
+    if Kind.DEVICE in hook.kinds:
+        made, evidence_seen = _outcomes(connection, hook, evidence_seen)
+    if hook.kinds - {Kind.DEVICE}:
+        entries, audit_seen = _entries(connection, hook, audit_seen, limit)
+        made += entries
+    return made, (evidence_seen, audit_seen)
 
 
 def _entries(
