@@ -29,6 +29,15 @@ def fleet(database_url):
 # --- drafts and approvals
 
 
+@pytest.mark.parametrize("name", ["7", "007", "1", "٣", " 12 "])
+def test_a_campaign_is_not_called_as_another_is_numbered(fleet, name):
+    """Commands take a name or a number, and each must be one campaign's."""
+    with pytest.raises(UsageError, match="of digits alone"):
+        fleet.campaigns.create(replace(ONE_WAVE, name=name), 1, "operator1", START)
+    fleet.campaigns.create(replace(ONE_WAVE, name="Winter 7"), 1, "operator1", START)
+    assert ["Winter 7"] == [it.name for it in fleet.campaigns.list()]
+
+
 def test_a_draft_is_what_was_asked_for(fleet):
     """A campaign comes back as it was created, by id and by name."""
     number = fleet.campaigns.create(CANARY, fleet.release, "operator", START)

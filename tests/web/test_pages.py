@@ -248,6 +248,7 @@ def test_an_image_that_fails_a_check_is_not_registered(site):
     ("fields", "said"),
     [
         ({"name": ""}, "a release's name"),
+        ({"name": "7"}, "of digits alone"),
         ({"name": "x", "after": "xyz"}, "may follow: expected 1 to 8 hex digits"),
         ({"name": "x", "after": str(TARGET)}, "cannot follow itself"),
         ({"name": "x", "srv": "11.9"}, "SRV 11.1 or 11.4"),

@@ -99,6 +99,8 @@ def check_name(name: str) -> None:
         raise UsageError(
             f"a release's name: expected 1 to {NAME_MAX} printable characters, found {name[:80]!r}"
         )
+    if name.isdecimal():
+        raise UsageError(f"a release's name: {name!r} is of digits alone, and could be another one's number")
 
 
 def size(found: Image, limit: int) -> Check:

@@ -26,6 +26,7 @@ from lamplighter.registry import Procedure, Verdict
 from lamplighter.service import candidates, told
 from lamplighter.service.clock import wall_clock
 from lamplighter.service.people import Scope
+from lamplighter.store.campaigns import check_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -348,6 +349,7 @@ class Office:
         """What a plan (or its TOML) would do: who is in, who is out and why; nothing of it is kept."""
         person.require(Scope.READ)
         wanted = plans.parse(plan) if isinstance(plan, str) else plan
+        check_name(wanted.name)
         registered = self.store.registry.listed(release)
         judged = self.store.registry.verdicts(
             registered.id, allow_downgrade=wanted.allow_downgrade, only=wanted.target.matches
@@ -404,25 +406,25 @@ class Office:
         self.store.campaigns.revise(found.id, wanted, person.name, self.clock())
         return self.store.campaigns.find(found.id)
 
-    def approve(self, person: Person, campaign: int | str, digest: bytes | None = None) -> CampaignView:
+    def approve(self, person: Person, campaign: int | str, digest: bytes | None = None) -> Campaign:
         """Give one's word for what has this digest; None: for what it is now, whatever that is."""
         person.require(Scope.APPROVE)
         found = self.store.campaigns.find(campaign)
         given = found.digest if digest is None else digest
         self.store.campaigns.approve(found.id, person.name, given, self.clock())
-        return look(self.store, found.id, self.clock())
+        return found
 
     def vote(
         self, person: Person, campaign: int | str, choice: Choice, digest: bytes | None = None
-    ) -> CampaignView:
+    ) -> Campaign:
         """Vote as a member of the campaign's board on what has this digest; a later vote takes the place."""
         person.require(Scope.APPROVE)
         found = self.store.campaigns.find(campaign)
         given = found.digest if digest is None else digest
         self.store.campaigns.vote(found.id, person.name, choice, given, self.clock())
-        return look(self.store, found.id, self.clock())
+        return found
 
-    def act(self, person: Person, campaign: int | str, act: Act, reason: str = "") -> CampaignView:
+    def act(self, person: Person, campaign: int | str, act: Act, reason: str = "") -> Campaign:
         """Start, pause, resume or abort; `status.EFFECTS` says what that does."""
         person.require(Scope.OPERATE)
         if act not in OPERATOR_ACTS:
@@ -434,16 +436,14 @@ class Office:
             raise UsageError(
                 f"campaign {found.name!r} is {found.status.value}: it cannot {act.value} from there"
             ) from cause
-        return look(self.store, found.id, self.clock())
+        return self.store.campaigns.find(found.id)
 
-    def release_hold(
-        self, person: Person, campaign: int | str, stratum: str, reason: str = ""
-    ) -> CampaignView:
+    def release_hold(self, person: Person, campaign: int | str, stratum: str, reason: str = "") -> Campaign:
         """Let a held stratum go on; its failures so far are pardoned."""
         person.require(Scope.OPERATE)
         found = self.store.campaigns.find(campaign)
         self.store.campaigns.release_hold(found.id, stratum, person.name, self.clock(), reason)
-        return look(self.store, found.id, self.clock())
+        return found
 
     # --- Devices and messages
 

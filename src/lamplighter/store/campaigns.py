@@ -176,6 +176,18 @@ class Pool(NamedTuple):
         )
 
 
+def check_name(name: str) -> None:
+    """Raise `UsageError` for what no new campaign can be called.
+
+    Commands take a name or a number: one that is both would be another campaign to some of them.
+    """
+    if name.strip().isdecimal():
+        raise UsageError(
+            f"a campaign called {name!r} could not be told from the one with that number: "
+            "give it a name that is not of digits alone"
+        )
+
+
 @dataclass(slots=True)
 class _Seen:
     """What a refresh saw last: the same need not be looked at again."""
@@ -197,7 +209,11 @@ class Campaigns:
     # --- drafts and approvals
 
     def create(self, plan: Plan, release: int, who: str, now: Instant) -> int:
-        """Write down a draft; returns its id. Raises `UsageError` for a taken name or an unknown release."""
+        """Write down a draft; returns its id.
+
+        Raises `UsageError` for a taken name or one that looks like a number, and for an unknown release.
+        """
+        check_name(plan.name)
         with self._database.writing() as connection:
             taken = connection.execute(select(s.campaign.c.id).where(s.campaign.c.name == plan.name)).first()
             if taken is not None:
@@ -876,7 +892,8 @@ def _check_word(connection: Connection, row: Row[Any], who: str, digest: bytes) 
     """Raise `UsageError` where somebody cannot give their word for what has this digest."""
     if row.status != CampaignStatus.DRAFT.value:
         raise UsageError(f"campaign {row.name!r} is {row.status}: only a draft can be approved")
-    if who.casefold() in _authors(connection, row.id) | {row.created_by.casefold()}:
+    authors = _authors(connection, row.id) | {row.created_by.casefold()}
+    if who.casefold() in authors:
         raise UsageError(f"{who} wrote campaign {row.name!r}: somebody else must approve it")
     givers = _givers(connection)
     if givers is not None and who.casefold() not in givers:
