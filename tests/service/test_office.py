@@ -134,6 +134,64 @@ def test_four_eyes(scene):
     assert [("operator1", "create"), ("reviewer1", "approve"), ("oscar", "start")] == done
 
 
+PHRASE = "a long password"
+
+
+@pytest.mark.parametrize(
+    ("made", "mended"),
+    [
+        # By whom it is created, by whom its role and its password are given; and who gives them anew.
+        (("ann", "administrator1", "administrator1"), None),
+        (("administrator1", "ann", "administrator1"), ("administrator1", "administrator1")),
+        (("administrator1", "administrator1", "ann"), ("administrator1", "cat")),
+    ],
+    ids=["created", "given the role", "given the password"],
+)
+@pytest.mark.parametrize("board", [False, True], ids=["approval", "vote"])
+def test_a_second_person_whom_an_author_invented_approves_nothing_of_theirs(scene, made, mended, board):
+    """An administrator who writes plans must not get around four eyes by an account of their own making."""
+    people, created_by, role_by, password_by = scene.people, *made
+    people.create(scene.person("administrator1"), "ann", [Role.OPERATOR, Role.ADMINISTRATOR])
+    people.create(scene.person(created_by), "cat", [Role.VIEWER])
+    people.set_roles(scene.person(role_by), "cat", [Role.APPROVER])
+    people.set_password(scene.person(password_by), "cat", PHRASE)
+    toml = TOML
+    if board:
+        seats = '[[board]]\ncategory = "Large Suppliers"\nmembers = ["cat"]\n[[wave]]'
+        toml = toml.replace("[[wave]]", seats, 1)
+
+    def give(campaign):
+        if board:
+            scene.office.vote(scene.person("cat"), campaign.id, Choice.APPROVE)
+        else:
+            scene.office.approve(scene.person("cat"), campaign.id)
+
+    anns = scene.office.create(scene.person("ann"), toml, "R")
+    with pytest.raises(UsageError, match="ann wrote campaign 'spring', and made the account of cat"):
+        give(anns)
+    give(scene.office.create(scene.person("operator1"), toml.replace("spring", "another's"), "R"))
+    if mended is None:
+        return
+    people.set_roles(scene.person(mended[0]), "cat", [])
+    people.set_roles(scene.person(mended[0]), "cat", [Role.APPROVER])
+    old = PHRASE if mended[1] == "cat" else None
+    people.set_password(scene.person(mended[1]), "cat", "another long password", old)
+    give(anns)
+
+
+def test_an_author_who_joins_later_makes_no_approval_of_their_making_count(scene):
+    """Approved by an account that ann made; then she revises: it is void, and cannot be given again."""
+    scene.people.create(scene.person("administrator1"), "ann", [Role.OPERATOR, Role.ADMINISTRATOR])
+    scene.people.create(scene.person("ann"), "cat", [Role.APPROVER])
+    campaign = scene.office.create(scene.person("operator1"), TOML, "R")
+    scene.office.approve(scene.person("cat"), campaign.id)
+    scene.office.revise(scene.person("ann"), campaign.id, TOML)  # to the letter, so that the digest stays
+    with pytest.raises(UsageError, match="needs 1 approval of what it is now, and has 0"):
+        scene.office.act(scene.person("operator1"), campaign.id, Act.START)
+    with pytest.raises(UsageError, match="ann wrote"):
+        scene.office.approve(scene.person("cat"), campaign.id)
+
+
 def test_nobody_approves_what_they_wrote_at_any_level(scene):
     """Not through the office, not at the store, with both roles, or once somebody else has revised it."""
     campaign = scene.office.create(scene.person("max"), TOML, "R")

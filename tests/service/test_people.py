@@ -393,6 +393,25 @@ def test_a_password_of_a_megabyte_costs_no_more(house):
     assert "wrong" in str(house.tries("administrator1", "x" * 1_000_000))
 
 
+def test_in_a_rehearsal_persons_live_by_the_day_and_what_they_do_stands_in_its_time(house):
+    """Thirty hours pass there within one: nobody is signed out, and the audit and tokens are of one time."""
+    day, lab = [NOW], [Instant(NOW - DAY)]
+    people = People(house.store, lambda: lab[0], lambda: day[0])
+    people._hasher = house.people._hasher
+    operator1 = house.add("operator1", Role.OPERATOR)
+    session = people.sign_in("operator1", PASSWORD)
+    done = house.store.audit.entries()[-1]
+    assert ("sign in", NOW - DAY) == (done.what, done.at)
+    day[0], lab[0] = Instant(NOW + HOUR), Instant(NOW - DAY + 30 * HOUR)
+    assert people.of_session(session) is not None
+    _, secret = people.issue_token(operator1, "ci", [Scope.READ], Instant(lab[0] + DAY))
+    assert people.of_token(secret) is not None
+    [token] = people.tokens(operator1, "operator1")
+    assert {lab[0]} == {token.created_at, token.used_at}
+    day[0] = Instant(NOW + HOUR + 2 * HOUR)
+    assert None is people.of_session(session)
+
+
 # --- tokens
 
 

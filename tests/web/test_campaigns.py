@@ -25,7 +25,7 @@ from lamplighter.store.inbox import Incoming
 from tests.service.parties import NOW, PPMID, by_dsp, delivered
 from tests.store.campaigning import PPMIDS, TARGET, Fleet, eui, hub
 
-from .conftest import text_of
+from .conftest import ROOT, text_of
 
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 PLAN = """
@@ -344,6 +344,32 @@ def test_an_approval_is_given_for_what_was_shown(desk):
     assert 303 == client.submit(f"/approvals/{number}", {"digest": digest}).status_code
     assert "Nothing waits for your word" in text_of(client.see("/approvals"))
     desk.site.office.act(OPERATOR, number, Act.START)
+
+
+def test_whose_accounts_approved_stands_beside_the_approval(desk):
+    """Who made the account, who made it an approver, and whether that was a moment ago."""
+    number = desk.draft()
+    desk.site.office.approve(REVIEWER, number)
+    said = text_of(desk.site.client("viewer").see("/approvals"))
+    assert "Whose accounts these are: reviewer1: account made by root" in said
+    assert "made less than 7 days before" in said
+    desk.site.office.act(OPERATOR, number, Act.START)
+    assert "reviewer1: account made by root" in text_of(desk.site.client("viewer").see("/approvals"))
+
+
+def test_who_is_the_making_of_an_author_is_told_so_and_has_no_button(desk):
+    """Before they try: the page and the database have one rule."""
+    people = desk.site.people
+    people.create(ROOT, "ann", [Role.OPERATOR, Role.ADMINISTRATOR])
+    people.set_password(people.local("ann"), "reviewer1", "another long password")
+    number = desk.site.office.create(people.local("ann"), PLAN.format(name="Anns"), desk.release).id
+    client = desk.site.client("approver")
+    page = client.see("/approvals")
+    assert "ann, who wrote it, made your account, gave it the role of approver or set its" in text_of(page)
+    assert f'action="/approvals/{number}"' not in page
+    digest = desk.site.store.campaigns.find(number).digest.hex()
+    answer = client.submit(f"/approvals/{number}", {"digest": digest})
+    assert (400, True) == (answer.status_code, "not their making" in answer.text)
 
 
 def test_a_board_votes(desk):

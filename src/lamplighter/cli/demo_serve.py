@@ -76,8 +76,8 @@ def open_demo(
         casts = casting(lab, None)
         register(store, lab, casts)
         met = stack.enter_context(meeting(lab, store))
-        # Persons live by the day's time: their sessions must not be over thirty times as fast.
-        people = People(store)
+        # What persons do stands among what the lab does, by its time; they themselves live by the day's.
+        people = People(store, met.clock, wall_clock)
         age = int(OUTBOX_AGE * SPEED)
         app = pages(store, people, met.clock, at, web_url, engine=True, parties=met.parties, outbox_age=age)
         # Bound before the lab runs, so that a port that is taken is known at once.

@@ -22,6 +22,7 @@ from lamplighter.kit import Eui64, Instant, UsageError
 from lamplighter.kit.instant import MINUTE
 from lamplighter.protocol.smki import Role
 from lamplighter.service import keyfiles, logs, tracing
+from lamplighter.service.clock import wall_clock
 from lamplighter.service.gateway import Gateway, Parties, Tls
 from lamplighter.service.health import OUTBOX_AGE
 from lamplighter.service.listener import Listener
@@ -307,7 +308,7 @@ class _Side:
         from lamplighter.cli import web as pages  # noqa: PLC0415 # FastAPI is slow to import
 
         if web is not None:
-            people = People(store)
+            people = People(store, self._clock, wall_clock)
             app = pages.pages(
                 store, people, self._clock, web, web_url,
                 engine=self._engine, parties=parties, receivers=self._folder, outbox_age=self._age,

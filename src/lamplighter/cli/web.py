@@ -35,6 +35,7 @@ from lamplighter.cli.serve import (
 from lamplighter.kit import UsageError
 from lamplighter.service import logs, oidc, settings, tracing
 from lamplighter.service import metrics as told
+from lamplighter.service.clock import wall_clock
 from lamplighter.service.health import OUTBOX_AGE
 from lamplighter.service.listener import Listener
 from lamplighter.service.meters import METRICS_PATH
@@ -87,7 +88,7 @@ def web(
         clock = clock_of(speed, began)
         store = Store.open(database)
         stack.callback(store.close)
-        people = People(store)
+        people = People(store, clock, wall_clock)
         parties = None if keys is None else parties_of(settings.Settings(database, keys, supplier, acb))
         age = int(OUTBOX_AGE * speed)
         app = pages(store, people, clock, at, web_url, engine=False, parties=parties, outbox_age=age)

@@ -30,7 +30,7 @@ from lamplighter.kit.instant import DAY, HOUR, MINUTE
 from lamplighter.registry import BUCKETS, CplEntry, CplStatus, Procedure, Release, Verdict, judge
 from lamplighter.store import audit, record
 from lamplighter.store import schema as s
-from lamplighter.store.people import APPROVER, holders, is_any
+from lamplighter.store.people import APPROVER, holders, is_any, makings
 from lamplighter.store.registry import cohort_of
 
 if TYPE_CHECKING:
@@ -880,12 +880,21 @@ def _is_good(connection: Connection, campaign: Row[Any]) -> Callable[[str, bytes
     """Whether somebody's word for a digest holds for the campaign as it is."""
     authors = _authors(connection, campaign.id) | {campaign.created_by.casefold()}
     givers = _givers(connection)
+    is_draft = campaign.status == CampaignStatus.DRAFT.value  # once it has begun its words have been counted
 
     def is_good(who: str, digest: bytes) -> bool:
         key = who.casefold()
-        return digest == campaign.digest and key not in authors and (givers is None or key in givers)
+        if digest != campaign.digest or key in authors or (givers is not None and key not in givers):
+            return False
+        return not (is_draft and _makers(connection, who) & authors)
 
     return is_good
+
+
+def _makers(connection: Connection, who: str) -> set[str]:
+    """Who could speak through this account; see `Making`."""
+    making = makings(connection, [who]).get(who.casefold())
+    return set() if making is None else making.makers(who)
 
 
 def _check_word(connection: Connection, row: Row[Any], who: str, digest: bytes) -> None:
@@ -898,6 +907,11 @@ def _check_word(connection: Connection, row: Row[Any], who: str, digest: bytes) 
     givers = _givers(connection)
     if givers is not None and who.casefold() not in givers:
         raise UsageError(f"{who} is no approver, by the accounts that there are")
+    if same := _makers(connection, who) & authors:
+        raise UsageError(
+            f"{min(same)} wrote campaign {row.name!r}, and made the account of {who}, gave it the role of "
+            "approver or set its password: somebody must approve it who is not their making"
+        )
     if digest != row.digest:
         raise UsageError(
             f"campaign {row.name!r} has the digest {row.digest.hex()}, not {digest.hex()}: "

@@ -18,7 +18,7 @@ from lamplighter.store import audit
 from lamplighter.store import schema as s
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from sqlalchemy import Connection, Row
 
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 _DOUBLINGS_MAX: Final = 40  # by then any limit is reached
 APPROVER: Final = "approver"
 """The role whose word counts for a campaign."""
+
+# What the audit calls it, and how it says which roles: `makings` reads that again.
+_CREATE, _ROLES, _PASSWORD = "create account", "set roles", "set password"
+_MAKING: Final = (_CREATE, _ROLES, _PASSWORD)
+_HAS, _BECOME = "roles: ", " → "
 
 
 def digest_of(secret: str) -> bytes:
@@ -76,6 +81,21 @@ class Token:
     """About when it was last used; None: never."""
 
 
+class Making(NamedTuple):
+    """How an account came to its word, as the audit has it; each: who did it, and when."""
+
+    created: tuple[str, Instant]
+    approver: tuple[str, Instant] | None
+    """Who gave it the role of approver last; None: nobody."""
+    password: tuple[str, Instant] | None
+    """Who set its password last; None: nobody has since it was created."""
+
+    def makers(self, name: str) -> set[str]:
+        """Who could speak through it but its owner, whose name this is; as names are compared."""
+        found = {it[0].casefold() for it in (self.created, self.approver, self.password) if it is not None}
+        return found - {name.casefold()}
+
+
 class Limit(NamedTuple):
     """How failures are counted, and what they cost. Times in us."""
 
@@ -121,6 +141,11 @@ class People:
             row = connection.execute(select(s.person).where(s.person.c.key == name.casefold())).first()
         return None if row is None else _account(row)
 
+    def makings(self, names: Collection[str]) -> dict[str, Making]:
+        """How these accounts came to their word, by their names as they are compared."""
+        with self._database.reading() as connection:
+            return makings(connection, names)
+
     def of_provider(self, issuer: str, subject: str) -> Account | None:
         """Whoever the provider calls so."""
         query = select(s.person).where(s.person.c.issuer == issuer, s.person.c.subject == subject)
@@ -148,8 +173,8 @@ class People:
                 number = connection.execute(
                     insert(s.person).values(values).returning(s.person.c.id)
                 ).scalar_one()
-                said = f"roles: {_words(roles) or 'none'}" + (f"; by {issuer}" if issuer else "")
-                audit.note(connection, now, who, "create account", subject=name, detail=said)
+                said = f"{_HAS}{_words(roles) or 'none'}" + (f"; by {issuer}" if issuer else "")
+                audit.note(connection, now, who, _CREATE, subject=name, detail=said)
         except IntegrityError as cause:
             raise UsageError(f"there is an account {name!r} already") from cause
         return int(number)
@@ -168,8 +193,8 @@ class People:
             _change(connection, row.id, roles=_words(roles))
             if not by_provider:
                 _keep_one(connection)
-            said = f"{row.roles or 'none'} → {_words(roles) or 'none'}"
-            audit.note(connection, now, who, "set roles", subject=row.name, detail=said)
+            said = f"{row.roles or 'none'}{_BECOME}{_words(roles) or 'none'}"
+            audit.note(connection, now, who, _ROLES, subject=row.name, detail=said)
 
     def set_password(self, name: str, password: str, who: str, now: Instant) -> None:
         """Another password; ends all sessions."""
@@ -179,7 +204,7 @@ class People:
                 raise UsageError(f"{row.name} signs in with {row.issuer}, which keeps the password")
             _change(connection, row.id, password=password)
             connection.execute(delete(s.session).where(s.session.c.person == row.id))
-            audit.note(connection, now, who, "set password", subject=row.name)
+            audit.note(connection, now, who, _PASSWORD, subject=row.name)
 
     def rehash(self, number: int, before: str, password: str) -> None:
         """The same password, hashed with today's parameters."""
@@ -212,9 +237,12 @@ class People:
     # --- sessions
 
     def begin_session(
-        self, account: Account, secret: str, now: Instant, stale: tuple[int, int], how: str
+        self, account: Account, secret: str, now: Instant, stale: tuple[int, int], how: str, at: Instant
     ) -> None:
-        """Somebody is signed in; sessions are forgotten that were not used, or began, so long ago (us)."""
+        """Somebody is signed in; sessions are forgotten that were not used, or began, so long ago (us).
+
+        at  when, as the audit has it
+        """
         idle, age = stale
         with self._database.writing() as connection:
             connection.execute(
@@ -224,7 +252,7 @@ class People:
             )
             values = {"digest": digest_of(secret), "person": account.id, "began_at": now, "seen_at": now}
             connection.execute(insert(s.session).values(values))
-            audit.note(connection, now, account.name, "sign in", subject=account.name, detail=how)
+            audit.note(connection, at, account.name, "sign in", subject=account.name, detail=how)
 
     def session(self, secret: str) -> Session | None:
         """Whose session it is; None: nobody's. Whether it is over, the caller knows."""
@@ -412,6 +440,34 @@ def holders(connection: Connection, role: str) -> dict[str, str]:
     """The enabled accounts with this role: name as it is compared → name."""
     query = select(s.person.c.key, s.person.c.name, s.person.c.roles).where(s.person.c.disabled_at.is_(None))
     return {row.key: row.name for row in connection.execute(query) if role in row.roles.split()}
+
+
+def makings(connection: Connection, names: Collection[str]) -> dict[str, Making]:
+    """Whose doing accounts are; of a name that is no account, nothing."""
+    keys = {name.casefold() for name in names}
+    accounts = connection.execute(select(s.person.c.name).where(s.person.c.key.in_(keys))).scalars().all()
+    query = (
+        select(s.audit)
+        # Of no campaign, which the index knows: orders are nearly all that there is.
+        .where(s.audit.c.campaign.is_(None), s.audit.c.what.in_(_MAKING), s.audit.c.subject.in_(accounts))
+        .order_by(s.audit.c.id)
+    )
+    found: dict[str, Making] = {}
+    for row in connection.execute(query):
+        key, did = row.subject.casefold(), (row.who, Instant(row.at))
+        before = found.get(key, Making(did, None, None))
+        if row.what == _PASSWORD:
+            found[key] = before._replace(password=did)
+        elif APPROVER in _given(row.detail):
+            found[key] = before._replace(approver=did)
+        else:
+            found[key] = before
+    return found
+
+
+def _given(detail: str) -> list[str]:
+    """The roles that an account had after an entry of `_CREATE` or `_ROLES`."""
+    return detail.removeprefix(_HAS).partition(";")[0].rpartition(_BECOME)[2].split()
 
 
 # --- rows

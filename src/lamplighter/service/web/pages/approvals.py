@@ -9,7 +9,8 @@ from starlette.responses import Response
 
 from lamplighter.campaign.board import Choice
 from lamplighter.campaign.status import CampaignStatus
-from lamplighter.kit import UsageError
+from lamplighter.kit import Instant, UsageError
+from lamplighter.kit.instant import DAY
 from lamplighter.registry import Verdict
 from lamplighter.service.office import CampaignView, Office
 from lamplighter.service.people import Person, Scope
@@ -17,14 +18,28 @@ from lamplighter.service.web import plan_form
 from lamplighter.service.web.page import Approver, Reader, TheOffice, go, render
 from lamplighter.service.web.pages.compare import diff
 from lamplighter.store.campaigns import PlanVersion
+from lamplighter.store.people import Making
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 router: Final = APIRouter()
 
 _DIGEST_DIGITS: Final = 64
 _DECIDED_SHOWN: Final = 10
+YOUNG: Final = 7 * DAY
+"""An account that was made, or made an approver, so short a time before its word is pointed out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """Somebody who gave their word, and how their account came to it: four eyes are to be two people's."""
+
+    name: str
+    making: Making | None
+    """None: it has no account, for there was none when it gave its word."""
+    warnings: tuple[str, ...]
+    """What whoever relies on that word should know first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +59,8 @@ class Asked:
     """Why this person cannot approve it; empty: they can."""
     mine: str
     """What this person has said of it as it is now."""
+    voices: tuple[Voice, ...]
+    """Who has given their word for it as it is now, whichever word."""
 
     @property
     def eligible(self) -> int:
@@ -63,7 +80,7 @@ def approvals(request: Request, person: Reader, office: TheOffice) -> Response:
         "approvals.html",
         waiting=waiting,
         others=[it for it in drafts if it not in waiting],
-        decided=[(it, office.store.campaigns.approvals(it.id)) for it in decided],
+        decided=[(it, _voices(office, it.id)) for it in decided],
         choices=[(it.value, it.value.title()) for it in Choice],
     )
 
@@ -114,12 +131,40 @@ def _asked(office: Office, person: Person, number: int) -> Asked:
     earlier = [it for it in versions if it.approvers and it.digest != seen.campaign.digest]
     approved = max(earlier, key=lambda it: it.number, default=None)
     changes = diff(plan_form.document_of(approved.plan), plan) if approved is not None else []
+    own = office.store.people.makings([person.name]).get(person.name.casefold())
+    why_not = _why_not(seen, versions, person, own)
     return Asked(
-        seen, versions, approved, plan, tuple(changes), _why_not(seen, versions, person), _mine(seen, person)
+        seen, versions, approved, plan, tuple(changes), why_not, _mine(seen, person), _voices(office, number)
     )
 
 
-def _why_not(seen: CampaignView, versions: "Iterable[PlanVersion]", person: Person) -> str:
+def _voices(office: Office, number: int) -> tuple[Voice, ...]:
+    """Who has given their word for a campaign as it is now."""
+    campaigns = office.store.campaigns
+    given = {it.approver: it.at for it in campaigns.approvals(number) if it.valid}
+    given |= {it.member: it.at for it in campaigns.votes(number) if it.valid}
+    authors = {it.who for it in campaigns.plans(number)}
+    makings = office.store.people.makings(given)
+    return tuple(
+        Voice(name, making, tuple(_warnings(making, name, at, authors)) if making is not None else ())
+        for name, at in sorted(given.items(), key=lambda it: it[1])
+        for making in (makings.get(name.casefold()),)
+    )
+
+
+def _warnings(making: Making, name: str, at: Instant, authors: set[str]) -> "Iterator[str]":
+    for author in sorted(authors):
+        if author.casefold() in making.makers(name):
+            yield f"the making of {author}, who wrote the plan"
+    for what, did in (("made", making.created), ("made an approver", making.approver)):
+        if did is not None and at < did[1] + YOUNG:
+            yield f"{what} less than {YOUNG // DAY} days before"
+            return
+
+
+def _why_not(
+    seen: CampaignView, versions: "Iterable[PlanVersion]", person: Person, own: Making | None
+) -> str:
     campaign = seen.campaign
     name = person.name.casefold()
     if not person.may(Scope.APPROVE):
@@ -128,6 +173,13 @@ def _why_not(seen: CampaignView, versions: "Iterable[PlanVersion]", person: Pers
         return "You wrote it: somebody else must approve it."
     if any(it.who.casefold() == name for it in versions):
         return "You wrote an earlier version of its plan: somebody else must approve it."
+    made_by = own.makers(person.name) if own is not None else set()
+    for author in (campaign.created_by, *(it.who for it in versions)):
+        if author.casefold() in made_by:
+            return (
+                f"{author}, who wrote it, made your account, gave it the role of approver or set its "
+                "password: somebody must approve it who is not their making."
+            )
     board = campaign.plan.board
     if board is not None and board.seat_of(person.name) is None:
         return "Its board votes on it, and you are not a member."
