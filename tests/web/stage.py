@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lamplighter.cli import demo_lab
 from lamplighter.protocol import image as images
 from lamplighter.registry import CplEntry, CplStatus
+from lamplighter.service.clock import wall_clock
 from lamplighter.service.listener import Listener
 from lamplighter.service.office import Office
 from lamplighter.service.people import People, Person, Role
@@ -103,10 +104,10 @@ def stage(
     store = Store.open(f"sqlite:///{folder / 'lamplighter.db'}")
     try:
         demo_lab.register(store, lab, [])
-        people = People(store)
-        for name, roles in sorted(PEOPLE.items(), key=lambda it: Role.ADMINISTRATOR not in it[1]):
-            people.create(ROOT, name, roles, PASSWORD)
         with demo_lab.meeting(lab, store) as meeting:
+            people = People(store, meeting.clock, wall_clock)
+            for name, roles in sorted(PEOPLE.items(), key=lambda it: Role.ADMINISTRATOR not in it[1]):
+                people.create(ROOT, name, roles, PASSWORD)
             office = Office(store, meeting.clock, forecaster, meeting.parties)
             releases = _releases(office, lab)
             over = threading.Event()

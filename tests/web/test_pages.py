@@ -14,8 +14,12 @@ from lamplighter.kit import Instant
 from lamplighter.kit.instant import DAY
 from lamplighter.protocol import image
 from lamplighter.registry import Device, DeviceType
-from lamplighter.service.people import PASSWORD_MIN
+from lamplighter.service.listener import Listener
+from lamplighter.service.office import Office
+from lamplighter.service.people import PASSWORD_MIN, People
 from lamplighter.service.web import assets
+from lamplighter.service.web.app import application
+from lamplighter.store import Store
 from tests.service.parties import NOW
 from tests.store.campaigning import PPMIDS
 
@@ -53,6 +57,30 @@ def test_every_page_reads_on_an_empty_database(site, path):
     """The first look is at nothing: it says so, and is no error; on both databases."""
     client = site.client("administrator")
     assert client.get(path).status_code in {200, 303}
+
+
+@SQLITE
+def test_the_first_pages_that_somebody_sees_say_how_to_begin(site):
+    """Before there is anything: what to do, in which order, and where; then it is gone."""
+    viewer = site.client("viewer")
+    assert "how to begin Bring in the portfolio" in text_of(viewer.see("/"))
+    assert "lamplighter registry import brings them in" in text_of(viewer.see("/devices"))
+    assert "No page of ours has the address '/nothing'." in text_of(viewer.get("/nothing").text)
+    site.store.registry.put_devices([Device(ppmid(1), ppmid(1), PPMIDS)])
+    site.clock.now = Instant(NOW + DAY)  # the fleet is counted anew
+    viewer = site.client("viewer")
+    assert "how to begin" not in text_of(viewer.see("/"))
+    assert "No Device fits." in text_of(viewer.see("/devices?region=North&type=ESME"))
+
+
+@SQLITE
+def test_the_door_says_how_the_first_account_is_made(database_url, site):
+    """Nobody could sign in yet; once somebody can, that is no news to strangers."""
+    assert "lamplighter people add" not in site.stranger().see("/login")
+    store = Store.open(database_url.replace(".db", "-new.db"))
+    with Listener(application(Office(store), People(store), secure=False)) as at:
+        assert "lamplighter people add NAME --role administrator" in site.stranger().see(f"{at.url}/login")
+    store.close()
 
 
 def test_an_unknown_page_device_release_and_message_are_plain_pages(site):

@@ -124,3 +124,14 @@ def test_a_history_in_which_nothing_changed_is_no_drawing():
     )[MODEL]
     assert not moved.is_flat
     assert SUMMER == moved.since, "it begins where something is known"
+
+
+def test_an_entry_of_the_audit_is_told_in_words():
+    """Of JSON its values with their names; what only looks like it, and text, as it is."""
+    order = (
+        '{"srv":"11.3","step":17,"devices":2,"first_counter":1768372746743,"sha256":"082c7e1f5b52dd48a1ed65"}'
+    )
+    said = "SRV 11.3, step 17, Devices: 2, counters from 1768372746743, SHA-256 082c7e1f5b52…"
+    assert said == words.told(order)
+    for it in ("hardware=1111: half", "{oops", "{", ""):
+        assert it == words.told(it)

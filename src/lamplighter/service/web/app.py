@@ -58,6 +58,7 @@ _TITLES: Final = {
     HTTPStatus.INTERNAL_SERVER_ERROR: "Something went wrong",
 }
 
+_SHOWN_MAX: Final = 100  # characters of an address
 _OUR_MISTAKE: Final = (
     "It was our mistake, and the log says more. What other pages show is no less true for it."
 )
@@ -129,6 +130,8 @@ class Answers:
         match error:
             case HTTPException():
                 status, text = HTTPStatus(error.status_code), str(error.detail)
+                if text == HTTPStatus.NOT_FOUND.phrase:  # Starlette's own word for it
+                    text = f"No page of ours has the address {request.url.path[:_SHOWN_MAX]!r}."
             case RefusedError():
                 status, text = error.status, error.text
             case ForbiddenError():

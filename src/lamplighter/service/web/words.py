@@ -6,6 +6,7 @@ for windows are kept in it.
 
 from __future__ import annotations
 
+import json
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from lamplighter.kit import Instant
 
 LONDON: Final = ZoneInfo("Europe/London")
+_DIGEST_SHOWN: Final = 12  # characters; the whole stands on hover, and in the export
+_NAMES: Final = {"srv": "SRV", "devices": "Devices:", "first_counter": "counters from", "sha256": "SHA-256"}
 NONE: Final = "–"  # noqa: RUF001 # an en dash: there is nothing to say
 
 
@@ -138,6 +141,18 @@ def pairs(value: object) -> str:
     return Markup(str(escape(value)).replace("_", "_<wbr>"))  # noqa: S704 # escaped above
 
 
+def told(detail: str) -> str:
+    """What an entry of the audit says, for people: of JSON the values with their names, digests cut short."""
+    if not detail.startswith("{"):
+        return detail
+    try:
+        values = json.loads(detail)
+    except ValueError:
+        return detail
+    cut = {name: f"{it[:_DIGEST_SHOWN]}…" if name == "sha256" else it for name, it in values.items()}
+    return ", ".join(f"{_NAMES.get(name, name.replace('_', ' '))} {it}" for name, it in cut.items())
+
+
 FILTERS: Final = {
     "ago": ago,
     "hex4": hex4,
@@ -146,6 +161,7 @@ FILTERS: Final = {
     "pairs": pairs,
     "percent": percent,
     "span": span,
+    "told": told,
     "tone": tone,
     "utc": utc,
 }

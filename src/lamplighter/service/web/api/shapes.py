@@ -141,7 +141,7 @@ ThePeople = Annotated[People, Depends(_people)]
 _BEARER: Final = HTTPBearer(
     auto_error=False,
     scheme_name="token",
-    description="A token, as `lamplighter account token` or an administrator issues it.",
+    description="A token, as `lamplighter people token issue` or the page of one's account makes it.",
 )
 
 

@@ -12,6 +12,7 @@ from lamplighter.kit import UsageError
 from lamplighter.service.oidc import OpenId
 from lamplighter.service.people import UnauthenticatedError
 from lamplighter.service.web.page import Reader, ThePeople, go, render
+from lamplighter.service.web.page import people as people_of
 from lamplighter.service.web.security import cookie_name, local_path
 
 router: Final = APIRouter()
@@ -118,4 +119,13 @@ def _page(
 ) -> Response:
     openid: OpenId | None = request.app.state.openid
     provider = None if openid is None else openid.settings.called
-    return render(request, "login.html", status, next=target, name=name, refusal=refusal, provider=provider)
+    return render(
+        request,
+        "login.html",
+        status,
+        next=target,
+        name=name,
+        refusal=refusal,
+        provider=provider,
+        nobody=not people_of(request).any(),
+    )
