@@ -143,7 +143,7 @@ def test_from_a_plan_to_proof(live, come):
 def test_a_campaign_is_paused_and_resumed_with_a_reason(live, come):
     """Pause tells its effect, asks why, and what was said is in the audit; resume goes on."""
     page = come("omar")
-    made = live.office.create(ROOT, _SWITCHES, live.releases["switches"])
+    made = live.office.create(OPERATOR, _SWITCHES, live.releases["switches"])
     page.goto(f"{live.url}/approvals#campaign-{made.id}")
     page.get_by_role("button", name=f"Approve {made.name}").click()
     page.goto(f"{live.url}/campaigns/{made.id}")
