@@ -126,7 +126,11 @@ def test_a_token_says_who_does_it(run, monkeypatch):
         json.loads(it) for it in run("people", "token", "list", "operator1", "--json").out.splitlines()
     ]
     assert ("good", ["operate", "read"]) == (token["is"], token["scopes"])
-    assert 0 == run("people", "token", "revoke", token["id"]).code
+    refused = run("people", "token", "revoke", token["id"])
+    assert (1, True) == (refused.code, "to administer asks" in refused.err), "it ends no token, nor itself"
+    with monkeypatch.context() as patch:
+        patch.delenv("LAMPLIGHTER_TOKEN")
+        assert 0 == run("people", "token", "revoke", token["id"], "--by", "operator1").code
     outcome = run("release", "withdraw", "R")
     assert (1, True) == (outcome.code, "no token that is good" in outcome.err)
 
