@@ -10,9 +10,12 @@ from lamplighter.campaign.decide import (
     LOADING,
     Cell,
     Count,
+    Dated,
     Ready,
     Stratum,
     View,
+    call_off,
+    calls_off,
     decide,
     judge,
 )
@@ -22,6 +25,7 @@ from lamplighter.campaign.state import FINAL, READY, Stage, fold
 from lamplighter.campaign.status import CHART, CampaignStatus
 from lamplighter.kit import FirmwareVersion, Instant
 from lamplighter.kit.instant import DAY, HOUR
+from lamplighter.store.orders import executions
 
 TARGET = FirmwareVersion(0x0200_0000)
 OLD = FirmwareVersion(0x0100_0000)
@@ -39,6 +43,10 @@ class Update:
     evidence: list = field(default_factory=list)
     was: Stage | None = None
     """Its stage when it was ordered last."""
+    execution: Instant | None = None
+    """When it is to activate; None: at once, or it was never told."""
+    orders: list = field(default_factory=list)
+    """What was ordered for it, in turn."""
 
     @property
     def progress(self):
@@ -70,6 +78,7 @@ class Ledger:
         self.now = Instant(now)
         self.started_at = Instant(now)
         self.status = CampaignStatus.RUNNING
+        self.withdrawn = False
         self.waiting = Counter(waiting)
         self.strata = {place.stratum: Stratum(place.stratum, f"s{place.stratum}", 0) for place in waiting}
         self.updates = []
@@ -94,12 +103,31 @@ class Ledger:
             sum(n for _, n in updates),
             sum(n for at, n in updates if at > self.now - HOUR),
             sum(n for at, _, n in self.ordered if at > self.now - DAY),
+            withdrawn=self.withdrawn,
         )
 
     def ready(self, limit=1000):
         due = [u for u in self.updates if u.ready_at is not None and u.ready_at <= self.now]
         due.sort(key=lambda u: (u.ready_at, u.id))
         return [Ready(u.id, u.cell, u.progress, u.since) for u in due[:limit]]
+
+    def dated(self):
+        """Of the strata that a decision asks for."""
+        return self.to_come(calls_off(self.plan, self.view(), self.now))
+
+    def to_come(self, strata):
+        """Activations that are to come, or to be sent, as far as they can be called off."""
+        return [
+            Dated(u.id, u.cell, u.progress, u.execution, not u.batch.attempted)
+            for u in self.updates
+            if u.cell.stratum in strata
+            and u.batch.kind is Order.ACTIVATE_FIRMWARE
+            and u.progress.stage in {Stage.QUEUED, Stage.ACTIVATION_SENT, Stage.ACTIVATION_SCHEDULED}
+            and (
+                not u.batch.attempted
+                or (u.execution is not None and u.execution >= self.now + self.plan.call_off_ahead)
+            )
+        ]
 
     def in_flight(self, **where):
         return sum(
@@ -113,7 +141,16 @@ class Ledger:
     def tick(self):
         """Decide, and do it; what was decided."""
         self.expire()
-        decision = decide(self.plan, self.view(), self.ready(), self.now)
+        decision = decide(self.plan, self.view(), self.ready(), self.now, self.dated())
+        self.carry_out(decision)
+        return decision
+
+    def call_off(self):
+        """What an operator does about a paused campaign: all that can be called off is."""
+        self.carry_out(call_off(self.plan, self.view(), self.to_come(self.strata), self.now))
+
+    def carry_out(self, decision):
+        """Do what was decided."""
         for place, brood, most in decision.makes:
             devices = min(most, self.waiting[place])
             self.waiting[place] -= devices
@@ -124,6 +161,9 @@ class Ledger:
             self._order(Order.update(self.procedure), FIRST_STEP, new)
         for kind, step, ids in decision.again:
             self._order(kind, step, [self.updates[n] for n in ids])
+        for n in decision.take_back:
+            assert not self.updates[n].batch.attempted
+            self.say(self.updates[n], Fact.CALLED_OFF)
         for fact, ids in (
             (Fact.GIVEN_UP, decision.give_up),
             (Fact.LOST, decision.write_off),
@@ -152,10 +192,13 @@ class Ledger:
             self._change(stratum, pardoned=min(failures, self.strata[stratum].pardoned))
         if decision.act is not None:
             self.act(decision.act)
-        return decision
 
     def act(self, act):
         self.status = CHART.fire(self.status, act)
+
+    def hold(self, stratum):
+        """What the gate does."""
+        self._change(stratum, held="harm", settled_at=None)
 
     def release(self, stratum):
         """What the operator does about a hold: failures so far are pardoned, and all is looked at anew."""
@@ -178,8 +221,12 @@ class Ledger:
         batch = Batch(kind, step, self.now, updates)
         self.batches.append(batch)
         self.ordered.append((self.now, kind, len(updates)))
-        for update in updates:
+        when = executions(kind, self.plan, self.now)
+        for nth, update in enumerate(updates):
             update.batch = batch
+            if kind is Order.ACTIVATE_FIRMWARE:
+                update.execution = when(nth)
+            update.orders.append(kind)
             update.was = update.progress.stage
             assert update.was not in FINAL, "nothing is ordered for a Device at its end"
             self.say(update, kind.fact, step=step)

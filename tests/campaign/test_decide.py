@@ -12,11 +12,13 @@ from lamplighter.campaign import Cause, Fact, Order, Progress, Stage
 from lamplighter.campaign.decide import (
     BROOD_FIRST,
     FIRST_STEP,
+    LOADING,
     Again,
     Alike,
     Busy,
     Cell,
     Count,
+    Dated,
     Decision,
     Hold,
     Make,
@@ -24,10 +26,12 @@ from lamplighter.campaign.decide import (
     Ready,
     Stratum,
     View,
+    calls_off,
     decide,
     judge,
 )
 from lamplighter.campaign.gates import Gate
+from lamplighter.campaign.next import CALL_OFF_FIRST, CALL_OFF_LAST
 from lamplighter.campaign.plan import Caps, Plan, Wave
 from lamplighter.campaign.rates import Rate
 from lamplighter.campaign.state import FINAL, READY, SUBS
@@ -576,3 +580,131 @@ def test_judge_shows_what_decide_goes_by():
     )
     found = judge(ALL, state)[0].total
     assert (5, 10, 5, 7) == (found.proven, found.failed, found.silent, found.in_flight)
+
+
+# --- activations that are called off
+
+NIGHTLY = replace(ALL, activate_at=(120, 240))
+OFF = FIRST_STEP + CALL_OFF_FIRST
+CALL_OFF = Order.CALL_OFF_ACTIVATION
+HELD = (Stratum(0, "s0", 0, held="harm"),)
+
+
+def to_come(hours=14.0, *, number=7, stage=Stage.ACTIVATION_SCHEDULED, step=FIRST_STEP + 1, **others):
+    """An activation so many hours from now."""
+    at = others.pop("at", CANARY)
+    cell = Cell(1, at.stratum, at.wave, 0, at.region, at.hub_model)
+    execution = Instant(NOON + int(hours * HOUR))
+    return Dated(number, cell, Progress.of(step, stage), execution, others.pop("unsent", False))
+
+
+def nightly(*counts, **others):
+    """A two-step campaign with Devices that were told to activate in the night."""
+    counts = counts or (count(Stage.ACTIVATION_SCHEDULED, 1),)
+    return view(*counts, **({"procedure": TWO} | others))
+
+
+@pytest.mark.parametrize(
+    ("seen", "called_off"),
+    [
+        ({}, False),
+        ({"strata": HELD}, True),
+        ({"withdrawn": True}, True),
+        ({"started_at": Instant(NOON - 61 * DAY)}, True),
+        ({"status": CampaignStatus.ABORTING}, True),
+        ({"status": CampaignStatus.PAUSED}, False),
+        ({"status": CampaignStatus.PAUSED, "strata": HELD}, True),
+        ({"status": CampaignStatus.PAUSED, "withdrawn": True}, True),
+    ],
+)
+def test_activations_are_called_off_where_harm_was_seen_or_at_the_end_and_by_no_pause(seen, called_off):
+    """What is asked for, and what is decided of it, agree."""
+    state = nightly(**seen)
+    assert (frozenset({0}) if called_off else frozenset()) == calls_off(NIGHTLY, state, NOON)
+    found = decide(NIGHTLY, state, (), NOON, [to_come()] if called_off else [])
+    assert ((Again(CALL_OFF, OFF, (7,)),) if called_off else ()) == found.again
+
+
+def test_a_stratum_that_is_not_held_is_left_alone_whoever_asks():
+    """Each stratum is judged alone."""
+    strata = (Stratum(0, "s0", 0, held="harm"), Stratum(1, "s1", 0))
+    state = nightly(strata=strata)
+    found = decide(NIGHTLY, state, (), NOON, [to_come(), to_come(number=8, at=place(1))])
+    assert (Again(CALL_OFF, OFF, (7,)),) == found.again
+
+
+@pytest.mark.parametrize(("hours", "called_off"), [(2, True), (1, True), (0.99, False), (-1, False)])
+def test_what_falls_due_too_soon_is_not_called_off(hours, called_off):
+    """The word has to get there; the plan says how long that may take."""
+    found = decide(NIGHTLY, nightly(strata=HELD), (), NOON, [to_come(hours)])
+    assert bool(found.again) == called_off
+
+
+def test_what_was_not_attempted_is_taken_back_without_a_word():
+    """However near it is."""
+    queued = to_come(0.1, stage=Stage.QUEUED, unsent=True)
+    found = decide(NIGHTLY, nightly(count(Stage.QUEUED, 1), strata=HELD), (), NOON, [queued])
+    assert ((), (7,)) == (found.again, found.take_back)
+
+
+def test_an_attempt_without_steps_to_go_on_from_is_left_to_its_activation():
+    """What is called off has to be activated, asked and written off within the attempt."""
+    last = to_come(step=FIRST_STEP + CALL_OFF_LAST)
+    assert () == decide(NIGHTLY, nightly(strata=HELD), (), NOON, [last]).again
+
+
+def test_call_offs_take_what_is_left_of_the_day_before_all_else():
+    """A read that has waited comes after; no window and no blackout day keeps a call-off."""
+    caps = Caps(requests_per_day=5)
+    plan = replace(NIGHTLY, caps=caps, blackout=frozenset({date(2026, 3, 2)}), windows=(Window(60, 120),))
+    some = [to_come(number=number) for number in range(4)]
+    state = nightly(count(Stage.ACTIVATION_SCHEDULED, 4), strata=HELD, last_day=2)
+    found = decide(plan, state, [due(Stage.SILENT_TO_READ, number=9)], NOON, some)
+    assert (Again(CALL_OFF, OFF, (0, 1, 2)),) == found.again
+
+
+def test_a_called_off_device_waits_while_held_and_is_activated_after():
+    """The image lies there: SRV 11.3 is due, and no update."""
+    waiting = [due(Stage.CALLED_OFF, step=OFF)]
+    state = nightly(count(Stage.CALLED_OFF, 1), strata=HELD)
+    assert {7: Instant(NOON + HOUR)} == decide(NIGHTLY, state, waiting, NOON).defer
+    state = nightly(count(Stage.CALLED_OFF, 1))
+    assert (Again(ACTIVATE, OFF + 1, (7,)),) == decide(NIGHTLY, state, waiting, NOON).again
+
+
+@pytest.mark.parametrize("stage", [Stage.CALLED_OFF, Stage.UNCHANGED, Stage.SILENT_TO_READ])
+def test_what_was_called_off_is_cancelled_at_the_end(stage):
+    """Nobody wants the image activated any more."""
+    state = nightly(count(stage, 1), status=CampaignStatus.ABORTING)
+    assert (7,) == decide(NIGHTLY, state, [due(stage, step=OFF)], NOON).cancel
+
+
+READS_AT_NIGHT = (Window(60, 120, kinds=frozenset({Kind.READ})),)
+
+
+@pytest.mark.parametrize(
+    ("last_day", "windows", "asked"), [(0, (), True), (5, (), False), (0, READS_AT_NIGHT, False)]
+)
+def test_a_call_off_of_unknown_outcome_is_asked_about_at_the_end_if_it_may_be(last_day, windows, asked):
+    """Once, before it is cancelled; but the campaign must come to its end."""
+    plan = replace(NIGHTLY, caps=Caps(requests_per_day=5), windows=windows)
+    seen = count(Stage.SILENT_IN_CALL_OFF, 1)
+    state = nightly(seen, status=CampaignStatus.ABORTING, last_day=last_day)
+    found = decide(plan, state, [due(Stage.SILENT_IN_CALL_OFF, step=OFF)], NOON)
+    assert ((Again(READ, OFF + 1, (7,)),) if asked else ()) == found.again
+    assert (() if asked else (7,)) == found.cancel
+
+
+def test_what_is_being_called_off_counts_against_the_caps_and_what_is_not():
+    """It may activate until the Device has said that it will not; then it loads nothing."""
+    assert Stage.CALLING_OFF in LOADING
+    assert Stage.SILENT_IN_CALL_OFF in LOADING
+    assert Stage.CALLED_OFF not in LOADING
+
+
+@pytest.mark.parametrize("procedure", Procedure)
+def test_the_store_is_asked_for_activations_only_where_there_may_be_any(procedure):
+    """A PPMID has none; one that goes at once can only be taken back unsent."""
+    for stage in Stage:
+        found = calls_off(ALL, nightly(count(stage, 1), strata=HELD, procedure=procedure), NOON)
+        assert bool(found) == (procedure is TWO and stage is Stage.QUEUED)

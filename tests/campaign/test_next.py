@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lamplighter.campaign import CAUSES, Action, Cause, Order, Progress, Stage, next_action
-from lamplighter.campaign.next import DEADLINES, DEADLINES_OF, RECALLS_MAX, Due, Retries, next_step
+from lamplighter.campaign.next import (
+    CALL_OFF_FIRST,
+    CALL_OFF_LAST,
+    DEADLINES,
+    DEADLINES_OF,
+    RECALLS_MAX,
+    Due,
+    Retries,
+    may_call_off,
+    next_step,
+)
 from lamplighter.campaign.state import ATTEMPTS_MAX, FINAL, FIRST_STEP, FLYING, IMPLIES, READY, SUBS
 from lamplighter.registry import Procedure
 
@@ -77,9 +87,16 @@ def test_the_version_that_was_read_decides_about_the_resend():
 
 @pytest.mark.parametrize("procedure", Procedure)
 def test_a_device_that_never_answers_is_written_off(procedure):
-    """The checks are used up: silence is not asked for ever."""
-    for sub in range(RETRIES.checks, SUBS):
-        assert Due(Action.WRITE_OFF, 0) == due(procedure, Stage.SILENT_TO_READ, step=FIRST_STEP + sub)
+    """The checks are used up: silence is not asked for ever; they count anew from a call-off."""
+    used_up = set(range(RETRIES.checks, SUBS))
+    if procedure is TWO:
+        used_up -= set(range(CALL_OFF_FIRST, CALL_OFF_FIRST + RETRIES.checks))
+    found = {
+        sub
+        for sub in range(SUBS)
+        if due(procedure, Stage.SILENT_TO_READ, step=FIRST_STEP + sub) == Due(Action.WRITE_OFF, 0)
+    }
+    assert used_up == found
 
 
 @pytest.mark.parametrize("procedure", Procedure)
@@ -172,6 +189,9 @@ def test_only_a_verified_image_is_activated_and_never_a_ppmids():
         (TWO, Stage.SILENT_ON_DEVICE, 1),
         # It was asked for its version before anything was heard of the image, which it may hold by now.
         (TWO, Stage.UNCHANGED, 1),
+        # It said 8F72, and was told to activate, and then not to.
+        (TWO, Stage.CALLED_OFF, 0),
+        (TWO, Stage.CALLED_OFF, 1),
     }
     found = {
         (procedure, stage, sub)
@@ -186,8 +206,48 @@ def test_only_a_verified_image_is_activated_and_never_a_ppmids():
 def test_an_image_that_arrives_while_the_version_is_read_is_activated_once_not_sent_again():
     """The old version was read: an activation finds out whether the image is there; then another attempt."""
     assert Due(Action.ACTIVATE, 0) == due(TWO, Stage.UNCHANGED, step=FIRST_STEP + 1)
-    for later in range(2, SUBS):
+    for later in range(2, CALL_OFF_FIRST + 1):
         assert Due(Action.UPDATE, HOUR) == due(TWO, Stage.UNCHANGED, step=FIRST_STEP + later)
+
+
+@pytest.mark.parametrize("checks", range(1, SUBS))
+def test_a_device_is_never_sent_the_image_again_because_its_activation_was_called_off(checks):
+    """Whatever becomes of a call-off and the questions after it, an activation comes next, or the end."""
+    retries = RETRIES._replace(checks=checks)
+    for sub in range(CALL_OFF_FIRST, CALL_OFF_LAST + 1):
+        to_do = [
+            Progress.of(FIRST_STEP + sub, stage) for stage in (Stage.CALLED_OFF, Stage.SILENT_IN_CALL_OFF)
+        ]
+        while to_do:
+            progress = to_do.pop()
+            action = next_action(TWO, progress, retries).action
+            assert action in {Action.READ, Action.ACTIVATE, Action.WRITE_OFF}
+            if action is Action.READ:
+                step = next_step(progress, action)
+                assert progress.attempt == step // SUBS, "within the attempt"
+                to_do += [Progress.of(step, stage) for stage in (Stage.UNCHANGED, Stage.SILENT_TO_READ)]
+
+
+@given(st.integers(FIRST_STEP, ATTEMPTS_MAX * SUBS + SUBS - 1))
+def test_what_calls_off_is_a_later_step_of_the_same_attempt(step):
+    """It is known of each step from there that the Device holds the image; and there is room to go on."""
+    progress = Progress.of(step, Stage.ACTIVATION_SCHEDULED)
+    found = next_step(progress, Action.CALL_OFF)
+    if may_call_off(progress):
+        assert step < found
+        assert progress.attempt == found // SUBS
+        assert CALL_OFF_FIRST <= found % SUBS <= CALL_OFF_LAST
+
+
+def test_a_call_off_of_which_nothing_is_heard_is_followed_by_a_question():
+    """The version says what has come of it, once the deadline has passed."""
+    found = due(TWO, Stage.SILENT_IN_CALL_OFF, step=FIRST_STEP + CALL_OFF_FIRST)
+    assert Due(Action.READ, 0) == found
+
+
+def test_orders_have_the_service_reference_of_their_request():
+    """What calls an activation off is SRV 11.3, too."""
+    assert ["11.4", "11.1", "11.3", "11.2", "11.3"] == [order.srv for order in Order]
 
 
 def test_a_silent_activation_is_followed_by_a_question():

@@ -16,6 +16,7 @@ from lamplighter.campaign.status import CampaignStatus
 from lamplighter.campaign.windows import Window
 from lamplighter.kit import Instant
 from lamplighter.kit.instant import DAY, HOUR
+from lamplighter.registry import Procedure
 
 SOAKING = (Stratum(0, "s0", 0, settled_at=Instant(NOON - HOUR)),)
 HELD = (Stratum(0, "s0", 0, held="6 of 6 failed"),)
@@ -130,3 +131,26 @@ def test_the_last_wave_has_no_next_one():
     """Only what flies is waited for."""
     plan = Plan("one", (Wave("all", 1.0),))
     assert not any("Wave" in it for it in told(plan, view(count(Stage.AT_HUB, 4))))
+
+
+NIGHTLY = replace(WAVES, activate_at=(120, 240))
+
+
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        ({"strata": HELD}, "told to activate later: called off, but for what is due within 60 minutes"),
+        ({"status": CampaignStatus.ABORTING}, "told to activate later: called off"),
+        ({"status": CampaignStatus.PAUSED}, "activate in spite of the pause"),
+    ],
+)
+def test_what_becomes_of_activations_ahead_is_said(seen, words):
+    """Nobody has to guess what happens at two in the morning."""
+    found = told(NIGHTLY, view(count(Stage.ACTIVATION_SCHEDULED, 7), procedure=Procedure.TWO_STEP, **seen))
+    assert any("7 Devices" in line and words in line for line in found)
+
+
+def test_what_is_being_called_off_is_said():
+    """Until the Devices have answered."""
+    found = told(NIGHTLY, view(count(Stage.CALLING_OFF, 7), procedure=Procedure.TWO_STEP, strata=HELD))
+    assert any("7 Devices told to drop the activation" in line for line in found)

@@ -70,11 +70,17 @@ def test_the_example_shows_every_key():
     assert [] == [key for key in missing if key != "[rate] step"]
 
 
+def test_what_came_later_and_is_as_usual_leaves_approvals_as_they_are():
+    """A plan that was approved before there was this key has the digest that it had."""
+    assert "call_off_ahead" not in encode(plan())
+    assert HOUR == decode(encode(plan())).call_off_ahead
+
+
 def test_the_example_shows_the_usual_values():
     """The text says that what is left out has the value that is shown."""
     example, usual = parse(EXAMPLE), plan()
     shown = {"stratify", "gate", "deadlines", "retries", "approvals", "allow_downgrade", "batch_max", "lasts"}
-    shown |= {"sweep_every", "activate_at"}
+    shown |= {"sweep_every", "activate_at", "call_off_ahead"}
     assert {key: getattr(usual, key) for key in shown} == {key: getattr(example, key) for key in shown}
 
 
@@ -364,6 +370,7 @@ CHANGES = [
     ("allow_downgrade = true", ""),
     ("blackout = [2026-12-25]", ""),
     ('activate_at = "02:00-03:00"', ""),
+    ('call_off_ahead = "30m"', ""),
     ('stratify = ["region"]', ""),
     ('sweep_every = "1h"', ""),
     ('lasts = "1h"', ""),
@@ -393,7 +400,7 @@ def test_any_change_changes_the_digest():
 def test_every_field_is_in_the_canonical_form():
     """A field that `encode` forgot would be lost in the store, and changed after approval."""
     example = parse(EXAMPLE)
-    text = json.loads(encode(example)) | {"activate_at": "", "board": []}
+    text = json.loads(encode(example)) | {"activate_at": "", "board": [], "call_off_ahead": ""}
     renamed = {"waves": "wave", "windows": "window"}
     assert {renamed.get(it.name, it.name) for it in fields(example)} == set(text)
     for name, kind in {"target": Target, "gate": Gate, "deadlines": Deadlines, "caps": Caps}.items():

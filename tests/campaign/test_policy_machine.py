@@ -1,5 +1,7 @@
 """The policy under any plan, any events, any clock and any operator: what must never happen does not."""
 
+from dataclasses import replace
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -8,7 +10,7 @@ from tests.campaign.ledger import OLD, TARGET, Ledger
 from lamplighter.campaign.decide import FIRST_STEP, LOADING, Place
 from lamplighter.campaign.evidence import Cause, Fact
 from lamplighter.campaign.gates import Gate
-from lamplighter.campaign.next import Order, Retries
+from lamplighter.campaign.next import QUIET, Order, Retries
 from lamplighter.campaign.plan import Caps, Plan, Wave
 from lamplighter.campaign.rates import Growth, Rate
 from lamplighter.campaign.state import FINAL, IMPLIES, READY, Stage
@@ -30,8 +32,12 @@ WORDS = (
     Fact.ON_DEVICE,
     Fact.TRANSFER_FAILED,
     Fact.IMAGE_VERIFIED,
+    Fact.ACTIVATION_SCHEDULED,
     Fact.ACTIVATED,
     Fact.ACTIVATION_FAILED,
+    Fact.CALL_OFF_SENT,
+    Fact.CALL_OFF_REFUSED,
+    Fact.CALLED_OFF,
     Fact.READ_FAILED,
     Fact.VERSION_READ,
     Fact.LEFT,
@@ -58,6 +64,8 @@ NEXT_WORD = {
     Stage.AT_HUB: Fact.ON_DEVICE,
     Stage.ON_DEVICE: Fact.IMAGE_VERIFIED,
     Stage.IMAGE_VERIFIED: Fact.ACTIVATED,
+    Stage.ACTIVATION_SENT: Fact.ACTIVATION_SCHEDULED,
+    Stage.CALLING_OFF: Fact.CALLED_OFF,
     Stage.SILENT_ON_DEVICE: Fact.IMAGE_VERIFIED,
 }
 
@@ -81,15 +89,22 @@ plans = st.builds(
     ),
     rate=st.builds(Rate, st.just(Growth.CONSTANT), st.integers(1, 40)),
     caps=st.builds(Caps, caps, caps, caps, st.none() | st.integers(5, 40)),
+    activate_at=st.none() | st.sampled_from([(120, 240), (13 * 60, 14 * 60)]),
+    call_off_ahead=st.sampled_from([MINUTE, HOUR]),
     lasts=st.just(90 * DAY),
+)
+plans_in_two_steps = plans.map(lambda plan: replace(plan, activate_at=(120, 240), windows=()))
+stories = st.one_of(
+    st.tuples(plans, st.sampled_from(Procedure)), st.tuples(plans_in_two_steps, st.just(Procedure.TWO_STEP))
 )
 
 
 class Campaign(RuleBasedStateMachine):
     """One campaign of 40 Devices and all that can befall it."""
 
-    @initialize(plan=plans, procedure=st.sampled_from(Procedure))
-    def begin(self, plan, procedure):
+    @initialize(story=stories)
+    def begin(self, story):
+        plan, procedure = story
         waiting = {
             Place(stratum, wave, region, hub_model): 2 + 3 * (wave == len(plan.waves) - 1)
             for stratum in (0, 1)
@@ -110,23 +125,53 @@ class Campaign(RuleBasedStateMachine):
         known = {(u.cell.stratum, u.cell.wave) for u in self.ledger.updates}
 
         decision = self.ledger.tick()
-        if before in {CampaignStatus.PAUSED, CampaignStatus.ABORTING}:
-            assert orders == len(self.ledger.ordered), "paused means no new order"
+        new = {kind for _, kind, _ in self.ledger.ordered[orders:]}
+        if before is CampaignStatus.PAUSED:
+            assert new <= {Order.CALL_OFF_ACTIVATION}, "paused means no new order but what is owed"
+            assert held or self.ledger.withdrawn or not new, "and a pause alone calls nothing off"
+        if before is CampaignStatus.ABORTING:
+            assert new <= {Order.CALL_OFF_ACTIVATION, Order.READ_FIRMWARE_VERSION}, "nor does an end"
+            questions = [again for again in decision.again if again.kind is Order.READ_FIRMWARE_VERSION]
+            asked = {self.ledger.updates[n].was for again in questions for n in again.updates}
+            assert asked <= {Stage.SILENT_IN_CALL_OFF}, "but for the outcome of a call-off"
         assert not held & {make.place.stratum for make in decision.makes}, "a held stratum gets nothing new"
         plan = self.ledger.plan
         for kind, _, ids in decision.again:
-            if kind is Order.READ_FIRMWARE_VERSION:
+            if kind is Order.CALL_OFF_ACTIVATION:
+                self.is_called_off_rightly(ids)
+            if kind in QUIET:
                 continue
             assert not held & {self.ledger.updates[n].cell.stratum for n in ids}, "nor anything again"
             if kind is not Order.ACTIVATE_FIRMWARE:
                 assert {self.ledger.updates[n].was for n in ids} <= RESENT, "read before resend"
+                assert not any(self.was_called_off(n) for n in ids), "a call-off sends nothing again"
         for n, wave in decision.opens:
             settled = strata[n].settled_at
             soaked = settled is not None and settled + plan.waves[wave - 1].soak <= self.ledger.now
             assert soaked or (n, wave - 1) not in known, "the soak time is over"
-        for _, kind, _ in self.ledger.ordered[orders:]:
+        for kind in new - {Order.CALL_OFF_ACTIVATION}:  # which waits for no window
             of = {Order.ACTIVATE_FIRMWARE: Kind.ACTIVATE, Order.READ_FIRMWARE_VERSION: Kind.READ}
             assert open_at(plan.windows, plan.blackout, self.ledger.now, of.get(kind, Kind.UPDATE))
+
+    def is_called_off_rightly(self, ids):
+        """There is time for it, and somebody has seen harm, or the end."""
+        ledger = self.ledger
+        for update in (ledger.updates[n] for n in ids):
+            assert update.execution - ledger.now >= ledger.plan.call_off_ahead
+            over = ledger.now >= ledger.started_at + ledger.plan.lasts
+            stratum = ledger.strata[update.cell.stratum]
+            assert (
+                stratum.held is not None
+                or ledger.withdrawn
+                or over
+                or ledger.status in {CampaignStatus.ABORTING, CampaignStatus.ABORTED}
+            )
+
+    def was_called_off(self, n):
+        """Whether a Device that says the old version has had no activation since one was called off."""
+        update = self.ledger.updates[n]
+        commands = [kind for kind in update.orders[:-1] if kind is not Order.READ_FIRMWARE_VERSION]
+        return update.was is Stage.UNCHANGED and commands[-1] is Order.CALL_OFF_ACTIVATION
 
     @rule(minutes=st.sampled_from([1, 15, 60, 240, 1440, 4320]))
     def time_passes(self, minutes):
@@ -189,6 +234,20 @@ class Campaign(RuleBasedStateMachine):
     def abort(self, sure):
         if sure == 0:
             self.ledger.act(Act.ABORT)
+
+    @precondition(lambda self: self.ledger.status is CampaignStatus.PAUSED)
+    @rule()
+    def call_off(self):
+        self.ledger.call_off()
+
+    @rule(sure=st.integers(0, 15))
+    def withdraw(self, sure):
+        self.ledger.withdrawn |= sure == 0
+
+    @rule(stratum=st.integers(0, 1))
+    def hold(self, stratum):
+        """The gate finds harm."""
+        self.ledger.hold(stratum)
 
     @rule(stratum=st.integers(0, 1))
     def release(self, stratum):

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lamplighter.campaign import CAUSES, END_STATES, Cause, Evidence, Fact, Progress, Stage, State, fold
+from lamplighter.campaign.next import CALL_OFF_FIRST
 from lamplighter.campaign.state import (
     ATTEMPTS_MAX,
     FINAL,
@@ -138,6 +139,7 @@ def test_every_stage_has_a_state_for_people():
         (Fact.NO_WORD_OF_TRANSFER, Fact.TRANSFER_FAILED),
         (Fact.NO_WORD_OF_DEVICE, Fact.IMAGE_VERIFIED),
         (Fact.NO_WORD_OF_ACTIVATION, Fact.ACTIVATION_FAILED),
+        (Fact.NO_WORD_OF_CALL_OFF, Fact.CALLED_OFF),
         (Fact.NO_ANSWER, Fact.VERSION_READ),
     ],
 )
@@ -181,6 +183,35 @@ def test_a_proof_overrules_giving_up():
     """A Device that was called lost and then says that it runs the release is proven."""
     items = [said(Fact.LOST, step=FIRST_STEP + 3), said(Fact.VERSION_READ, version=TARGET)]
     assert State.PROVEN is fold(items, TARGET).state
+
+
+OFF = FIRST_STEP + CALL_OFF_FIRST
+
+
+@pytest.mark.parametrize("said_of_it", [Fact.CALL_OFF_ORDERED, Fact.CALLED_OFF, Fact.NO_WORD_OF_CALL_OFF])
+def test_a_call_off_that_came_too_late_is_overruled_by_the_proof(said_of_it):
+    """8F66 with the new version comes all the same: the Device runs it, whatever was called off."""
+    items = [said(said_of_it, step=OFF), said(Fact.ACTIVATED, step=FIRST_STEP + 1, version=TARGET)]
+    assert Progress.of(FIRST_STEP + 1, Stage.PROVEN) == fold(items, TARGET)
+
+
+@pytest.mark.parametrize("late", [Fact.ACTIVATION_SCHEDULED, Fact.NO_WORD_OF_ACTIVATION])
+def test_a_late_word_of_the_activation_does_not_undo_that_it_was_called_off(late):
+    """The Device's answer to the activation may overtake nothing: the later order is further."""
+    items = [said(Fact.CALLED_OFF, step=OFF), said(late, step=FIRST_STEP + 1)]
+    assert State.CALLED_OFF is fold(items, TARGET).state
+
+
+def test_a_call_off_that_was_refused_leaves_the_device_to_what_it_was_told():
+    """The activation may still come: the home stays busy until the Device speaks, or the deadline does."""
+    items = [said(Fact.CALL_OFF_ORDERED, step=OFF), said(Fact.CALL_OFF_REFUSED, step=OFF, cause=Cause.ACCESS)]
+    assert Progress.of(OFF, Stage.CALLING_OFF, Cause.ACCESS) == fold(items, TARGET)
+
+
+def test_what_was_called_off_is_activated_in_a_later_step():
+    """The new activation is further than all that was said of the one that was called off."""
+    items = [said(Fact.CALLED_OFF, step=OFF), said(Fact.ORDERED, step=OFF + 1)]
+    assert Progress.of(OFF + 1, Stage.QUEUED) == fold(items, TARGET)
 
 
 def test_a_version_that_was_there_before_is_unchanged():

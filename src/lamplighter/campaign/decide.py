@@ -4,6 +4,9 @@ Per stratum: the gate rules on what has been ordered (`gates`); a stratum that f
 wave opens when all of this one is ordered, the gate has passed and the soak time is over. A wave that is too
 small for a verdict lends itself from the next: no more Devices are ordered of that than a verdict wants.
 
+Where a stratum is held, or the campaign is at its end, activations that are still to come are called off, at
+any hour: those are owed before all else. A pause alone leaves them.
+
 Then orders, within what windows, rate and caps leave: first what is owed (give-ups, reads, activations,
 later attempts), then new ones, stratum by stratum in turn. What cannot be ordered now is put off, so that
 nothing waits behind it.
@@ -15,22 +18,22 @@ model of hub at a moment of their own, and what waited for the window comes back
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from lamplighter.campaign import gates, rates, windows
-from lamplighter.campaign.next import Action, Due, Order, next_action, next_step
+from lamplighter.campaign.next import Action, Due, Order, may_call_off, next_action, next_step
 from lamplighter.campaign.state import FINAL, FIRST_STEP, FLYING, Progress, Stage
 from lamplighter.campaign.status import Act, CampaignStatus
 from lamplighter.kit import Instant
 from lamplighter.kit.instant import DAY, HOUR, MINUTE
+from lamplighter.registry import Procedure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from lamplighter.campaign.plan import Plan
-    from lamplighter.registry import Procedure
 
 DEVICES_MAX: Final = 50_000  # SRV 11.1 and 11.4, DeviceIDList: new orders of one decision
 BROOD_FIRST: Final = 5  # Devices of the first brood of a wave; each next holds twice as many
@@ -41,7 +44,13 @@ DEFER_MAX: Final = (
 )
 
 _MAYBE: Final = frozenset(
-    {Stage.SILENT_BEFORE_HUB, Stage.SILENT_AT_HUB, Stage.SILENT_ON_DEVICE, Stage.SILENT_IN_ACTIVATION}
+    {
+        Stage.SILENT_BEFORE_HUB,
+        Stage.SILENT_AT_HUB,
+        Stage.SILENT_ON_DEVICE,
+        Stage.SILENT_IN_ACTIVATION,
+        Stage.SILENT_IN_CALL_OFF,
+    }
 )
 LOADING: Final = (FLYING | _MAYBE) - {Stage.CHECKING}
 """Stages that count against the caps: an image or an activation is on its way, or may be, for all that was
@@ -64,12 +73,16 @@ _SILENT: Final = frozenset(
         Stage.SILENT_AT_HUB,
         Stage.SILENT_ON_DEVICE,
         Stage.SILENT_IN_ACTIVATION,
+        Stage.SILENT_IN_CALL_OFF,
         Stage.SILENT_TO_READ,
         Stage.CHECKING,
         Stage.LOST,
     }
 )
 _GONE: Final = frozenset({Stage.CANCELLED, Stage.WITHDRAWN})
+
+DATED: Final = frozenset({Stage.ACTIVATION_SENT, Stage.ACTIVATION_SCHEDULED})
+"""Stages in which a Device may hold an activation for later."""
 
 
 class Place(NamedTuple):
@@ -134,6 +147,18 @@ class Alike(NamedTuple):
     cell: Cell
     progress: Progress
     since: Instant
+
+
+class Dated(NamedTuple):
+    """One update whose activation is still to come, or to be sent."""
+
+    id: int
+    cell: Cell
+    progress: Progress
+    execution: Instant | None
+    """When the Device is to activate; None: at once."""
+    unsent: bool
+    """Whether its request was never attempted: then nobody needs to be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +244,8 @@ class Decision:
     """Updates that are not tried again: evidence CANCELLED."""
     defer: Mapping[int, Instant] = field(default_factory=dict)
     """Updates to look at later."""
+    take_back: tuple[int, ...] = ()
+    """Updates whose activation is taken back, if it was never attempted: evidence CALLED_OFF."""
     recall: bool = False
     """Take back update requests that were never attempted: evidence RECALLED."""
     holds: tuple[Hold, ...] = ()
@@ -241,21 +268,66 @@ class Decision:
 _NOTHING: Final = Decision()
 
 
-def decide(plan: Plan, view: View, ready: Sequence[Ready] | Sequence[Alike], now: Instant) -> Decision:
-    """What to do now. `ready` holds the updates that wait for us, the longest waiting first, not all."""
+def decide(
+    plan: Plan,
+    view: View,
+    ready: Sequence[Ready] | Sequence[Alike],
+    now: Instant,
+    dated: Sequence[Dated] = (),
+) -> Decision:
+    """What to do now.
+
+    ready  the updates that wait for us, the longest waiting first, not all
+    dated  of the strata in `calls_off`, updates whose activation is still to come, the next first, not all
+    """
     flying = sum(count.devices for count in view.counts if count.stage in FLYING)
-    over = view.withdrawn or now >= view.started_at + plan.lasts
     match view.status:
-        case CampaignStatus.RUNNING if not over:
-            return _run(plan, view, ready, now, flying)
+        case CampaignStatus.RUNNING if not _is_over(plan, view, now):
+            return _run(plan, view, ready, now, flying, dated)
         case CampaignStatus.RUNNING:
-            return _wind_up(view, ready, flying, Act.FINISH)
+            return _wind_up(plan, view, ready, now, flying, dated, Act.FINISH)
         case CampaignStatus.ABORTING:
-            return _wind_up(view, ready, flying, Act.SETTLE)
+            return _wind_up(plan, view, ready, now, flying, dated, Act.SETTLE)
         case CampaignStatus.PAUSED:
-            return Decision(recall=True)
+            # What was ordered goes on, but not where it does harm.
+            wanted = calls_off(plan, view, now)
+            off = call_off(plan, view, [item for item in dated if item.cell.stratum in wanted], now)
+            return replace(off, recall=True)
         case _:
             return _NOTHING
+
+
+def calls_off(plan: Plan, view: View, now: Instant) -> frozenset[int]:
+    """The strata of which `decide` wants to see the activations that are to come: it calls them off."""
+    match view.status:
+        case CampaignStatus.RUNNING if _is_over(plan, view, now):
+            strata = {stratum.id for stratum in view.strata}
+        case CampaignStatus.PAUSED if view.withdrawn:
+            strata = {stratum.id for stratum in view.strata}
+        case CampaignStatus.ABORTING:
+            strata = {stratum.id for stratum in view.strata}
+        case CampaignStatus.RUNNING | CampaignStatus.PAUSED:
+            strata = {stratum.id for stratum in view.strata if stratum.held is not None}
+        case _:
+            return frozenset()
+    return frozenset(
+        count.cell.stratum
+        for count in view.counts
+        if count.cell.stratum in strata and has_activation(plan, view.procedure, count.stage)
+    )
+
+
+def has_activation(plan: Plan, procedure: Procedure, stage: Stage) -> bool:
+    """Whether an activation may be to come, or to be sent, for Devices in this stage."""
+    if procedure is not Procedure.TWO_STEP:
+        return False
+    return stage is Stage.QUEUED or (stage in DATED and plan.activate_at is not None)
+
+
+def call_off(plan: Plan, view: View, dated: Sequence[Dated], now: Instant) -> Decision:
+    """Call off, or take back, because a person wants it: as is done by itself where a stratum is held."""
+    off = _call_off(plan, dated, _Room(plan, view, now), now)
+    return Decision(again=_all_again(off.again), take_back=tuple(off.take_back))
 
 
 def judge(plan: Plan, view: View) -> dict[int, gates.Judgement]:
@@ -329,13 +401,42 @@ _COLUMNS: Final = [int(_column(stage, again)) for stage in Stage for again in (F
 _COLUMNS_IN_ALL: Final = len(_Column)
 
 
-def _wind_up(view: View, ready: Sequence[Ready] | Sequence[Alike], flying: int, act: Act) -> Decision:
-    """Nothing new; what is in flight comes to its end, and what waits for us is cancelled."""
+def _is_over(plan: Plan, view: View, now: Instant) -> bool:
+    return view.withdrawn or now >= view.started_at + plan.lasts
+
+
+def _wind_up(
+    plan: Plan,
+    view: View,
+    ready: Sequence[Ready] | Sequence[Alike],
+    now: Instant,
+    flying: int,
+    dated: Sequence[Dated],
+    act: Act,
+) -> Decision:
+    """Nothing new; what is in flight comes to its end, or is called off; what waits for us is cancelled.
+
+    Where it is not known whether an activation was called off, the Device is first asked for its version, if
+    it may be asked now.
+    """
     left = sum(
         count.devices for count in view.counts if count.stage not in FINAL and count.stage not in FLYING
     )
+    room = _Room(plan, view, now)
+    off = _call_off(plan, dated, room, now)
+    cancel: list[int] = []
+    for item in ready:
+        asked = 0
+        if item.progress.stage is Stage.SILENT_IN_CALL_OFF and room.is_open(windows.Kind.READ):
+            asked = room.daily(len(item.ids))
+        if asked:
+            step = next_step(item.progress, Action.READ)
+            off.again[Order.READ_FIRMWARE_VERSION, step].extend(item.ids[:asked])
+        cancel += item.ids[asked:]
     return Decision(
-        cancel=tuple(number for item in ready for number in item.ids),
+        again=_all_again(off.again),
+        cancel=tuple(cancel),
+        take_back=tuple(off.take_back),
         recall=True,
         # Not as the last are cancelled: a word may come just then, and bring one back into the air.
         act=act if flying == 0 and left == 0 else None,
@@ -343,7 +444,12 @@ def _wind_up(view: View, ready: Sequence[Ready] | Sequence[Alike], flying: int, 
 
 
 def _run(
-    plan: Plan, view: View, ready: Sequence[Ready] | Sequence[Alike], now: Instant, flying: int
+    plan: Plan,
+    view: View,
+    ready: Sequence[Ready] | Sequence[Alike],
+    now: Instant,
+    flying: int,
+    dated: Sequence[Dated],
 ) -> Decision:
     outcomes = _outcomes(view)
     course = _waves(plan, view, outcomes, now)
@@ -351,7 +457,9 @@ def _run(
     held |= {hold.stratum for hold in course.holds}
     new_holds = {hold.stratum for hold in course.holds}
     room = _Room(plan, view, now)
+    off = _call_off(plan, [item for item in dated if item.cell.stratum in held], room, now)
     owed = _owed(plan, view, ready, room, held, now)
+    owed.again.update(off.again)
     makes = _new(view, course, room, held)
     unfinished = sum(count.devices for count in view.counts if count.stage not in FINAL)
     done = (
@@ -365,13 +473,11 @@ def _run(
     )
     return Decision(
         makes=makes,
-        again=tuple(
-            Again(kind, step, tuple(updates))
-            for (kind, step), updates in sorted(owed.again.items(), key=_order)
-        ),
+        again=_all_again(owed.again),
         give_up=tuple(owed.give_up),
         write_off=tuple(owed.write_off),
         defer=owed.defer,
+        take_back=tuple(off.take_back),
         # One request names Devices of many strata: all that is unsent is taken back; the others are ordered
         # anew.
         recall=any(
@@ -384,6 +490,12 @@ def _run(
         opens=course.opens,
         pardons=course.pardons,
         act=Act.FINISH if done and not flying else None,
+    )
+
+
+def _all_again(again: Mapping[tuple[Order, int], Sequence[int]]) -> tuple[Again, ...]:
+    return tuple(
+        Again(kind, step, tuple(updates)) for (kind, step), updates in sorted(again.items(), key=_order)
     )
 
 
@@ -573,6 +685,31 @@ class _Owed:
             self.defer[number] = until
 
 
+@dataclass(slots=True)
+class _Off:
+    again: dict[tuple[Order, int], list[int]] = field(default_factory=lambda: defaultdict(list))
+    take_back: list[int] = field(default_factory=list)
+
+
+def _call_off(plan: Plan, dated: Iterable[Dated], room: _Room, now: Instant) -> _Off:
+    """Call off activations that are to come, as far as there is time, room, and a step to go on from."""
+    off = _Off()
+    for item in dated:
+        if not may_call_off(item.progress):
+            continue
+        if item.unsent:
+            off.take_back.append(item.id)
+        elif can_be_called_off(plan, item.execution, now) and room.daily(1):
+            step = next_step(item.progress, Action.CALL_OFF)
+            off.again[Order.CALL_OFF_ACTIVATION, step].append(item.id)
+    return off
+
+
+def can_be_called_off(plan: Plan, execution: Instant | None, now: Instant) -> bool:
+    """Whether there is time for it: the activation lies far enough ahead."""
+    return execution is not None and execution - now >= plan.call_off_ahead
+
+
 _KINDS: Final = {
     Action.UPDATE: windows.Kind.UPDATE,
     Action.ACTIVATE: windows.Kind.ACTIVATE,
@@ -689,6 +826,7 @@ __all__ = [
     "Busy",
     "Cell",
     "Count",
+    "Dated",
     "Decision",
     "Hold",
     "Make",
@@ -696,6 +834,8 @@ __all__ = [
     "Ready",
     "Stratum",
     "View",
+    "call_off",
+    "calls_off",
     "decide",
     "judge",
 ]

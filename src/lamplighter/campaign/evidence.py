@@ -31,6 +31,10 @@ class Fact(Enum):
     ACTIVATION_SCHEDULED = "the Device has accepted a future-dated activation"
     ACTIVATED = "the Device says that it has activated the image"
     ACTIVATION_FAILED = "the Device says that it could not activate the image"
+    CALL_OFF_ORDERED = "an order to call the activation off stands in the outbox"
+    CALL_OFF_SENT = "the order to call the activation off was handed to the DCC"
+    CALL_OFF_REFUSED = "the order to call the activation off was refused, or came too late to be sent"
+    CALLED_OFF = "the activation is called off: taken back unsent, or dropped by the Device before its time"
     READ_ORDERED = "a read of its version stands in the outbox"
     READ_SENT = "the Device is asked for its version"
     READ_FAILED = "the DCC could not ask the Device for its version"
@@ -39,6 +43,7 @@ class Fact(Enum):
     NO_WORD_OF_TRANSFER = "by the deadline nobody had said that the Device has the image"
     NO_WORD_OF_DEVICE = "by the deadline the Device had said nothing of the image"
     NO_WORD_OF_ACTIVATION = "by the deadline the Device had said nothing of its activation"
+    NO_WORD_OF_CALL_OFF = "by the deadline the Device had not said that it dropped its activation"
     NO_ANSWER = "by the deadline the Device had not said which version it runs"
     GIVEN_UP = "the cause is final, or the attempts are used up"
     LOST = "nothing was heard of the Device, whatever was asked"
@@ -76,6 +81,7 @@ class Cause(IntEnum):
     DECOMMISSIONED = 24
     OPERATOR = 25
     WITHDRAWN_RELEASE = 26
+    TOO_LATE = 27
 
 
 CAUSES: Final = {
@@ -107,6 +113,7 @@ CAUSES: Final = {
     Cause.DECOMMISSIONED: ("the Device is decommissioned", False),
     Cause.OPERATOR: ("the campaign was aborted", False),
     Cause.WITHDRAWN_RELEASE: ("the release was withdrawn", False),
+    Cause.TOO_LATE: ("the activation fell due before it could be called off", True),
 }
 """Each cause: what to say, and whether it may be retried; a plan may overrule the second."""
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from lamplighter.campaign import gates, rates, windows
-from lamplighter.campaign.decide import LOADING, judge
-from lamplighter.campaign.state import FINAL, FLYING
+from lamplighter.campaign.decide import DATED, LOADING, calls_off, judge
+from lamplighter.campaign.state import FINAL, FLYING, Stage
 from lamplighter.campaign.status import CampaignStatus
 from lamplighter.kit import Instant
+from lamplighter.kit.instant import MINUTE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -119,12 +120,31 @@ def outlook(plan: Plan, view: View, now: Instant, *, approvals: int = 0) -> Outl
             found = [Next(None, f"{_out(flying)}, then what is left is cancelled.")]
         case status:
             found = [Next(None, _QUIET[status])]
+    found += _activations(plan, view, now)
     found.sort(key=lambda it: (not it.person, it.at is None, it.at or 0))
     if ends_at is not None:
         found.append(Next(ends_at, "It ends in any case; what is held or waits then is cancelled."))
     return Outlook(
         tuple(found), openings, None if per_hour >= _UNLIMITED else per_hour, limits, flying, waiting, ends_at
     )
+
+
+def _activations(plan: Plan, view: View, now: Instant) -> Iterator[Next]:
+    """What becomes of activations that are dated ahead, where not all is well."""
+    unwanted = calls_off(plan, view, now)
+    ahead = [it for it in view.counts if it.stage in DATED] if plan.activate_at is not None else []
+    if few := sum(it.devices for it in ahead if it.cell.stratum in unwanted):
+        lead = plan.call_off_ahead // MINUTE
+        yield Next(
+            None,
+            f"{_devices(few)} told to activate later: called off, but for what is due within {lead} minutes.",
+        )
+    left = sum(it.devices for it in ahead if it.cell.stratum not in unwanted)
+    if left and view.status is CampaignStatus.PAUSED:
+        what = "they activate in spite of the pause, unless somebody calls that off."
+        yield Next(None, f"{_devices(left)} told to activate later: {what}", person=True)
+    if told := sum(it.devices for it in view.counts if it.stage is Stage.CALLING_OFF):
+        yield Next(None, f"{_devices(told)} told to drop the activation: word is awaited.")
 
 
 def _out(flying: int) -> str:

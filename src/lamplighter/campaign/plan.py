@@ -179,6 +179,8 @@ class Plan:
     """Orders are spread by up to this, us."""
     activate_at: tuple[int, int] | None = None
     """SRV 11.3: the quiet hour that activations are dated to, local minutes after midnight; None: at once."""
+    call_off_ahead: int = HOUR
+    """SRV 11.3: an activation is called off only while it lies so far ahead, us: the word must get there."""
     rate: Rate = _RATE_USUAL
     """How many an hour."""
     caps: Caps = Caps()
@@ -532,6 +534,7 @@ _TOP: Final[Mapping[str, Reader]] = {
     "blackout": _list(_date),
     "jitter": _duration(0, DAY),
     "activate_at": _quiet,
+    "call_off_ahead": _duration(MINUTE, DAY),
     "board": _whole,
     "target": _whole,
     "wave": _whole,
@@ -813,7 +816,18 @@ def _document(plan: Plan) -> dict[str, object]:
         ],
         "rate": {"kind": rate.growth.value, "per_hour": rate.per_hour} | grown,
         "caps": {name: cap for name in _CAPS if (cap := getattr(plan.caps, name)) is not None},
-    } | ({"activate_at": "-".join(map(_clock_text, plan.activate_at))} if plan.activate_at else {})
+    } | _quiet_document(plan)
+
+
+def _quiet_document(plan: Plan) -> dict[str, object]:
+    """When activations are, and until when they can be called off: what is as usual is left out."""
+    found: dict[str, object] = {}
+    if plan.activate_at:
+        found["activate_at"] = "-".join(map(_clock_text, plan.activate_at))
+    # Left out where it is as usual, as from every plan that was approved before there was this key.
+    if plan.call_off_ahead != _default(Plan, "call_off_ahead"):
+        found["call_off_ahead"] = _span(plan.call_off_ahead)
+    return found
 
 
 def _word_document(plan: Plan) -> dict[str, Any]:
@@ -863,6 +877,10 @@ jitter = "15m"
 
 # SRV 11.3 only: activation is future-dated to a moment in this stretch. Left out: at once.
 # activate_at = "02:00-04:00"
+
+# Where a stratum is held, or the campaign is aborted or over, activations that lie so far ahead at least are
+# called off (SRV 11.3 once more). Those that fall due sooner are left: the word might come too late.
+call_off_ahead = "1h"
 
 # A board that votes instead of `approvals`. A category approves if more approve than reject; the board, if
 # more categories approve than reject; who abstains takes neither side. Who wrote the plan has no vote.

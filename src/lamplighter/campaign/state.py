@@ -46,6 +46,8 @@ class State(Enum):
     ACTIVATION_SCHEDULED = "activation scheduled"
     ACTIVATED = "activated"
     ACTIVATION_FAILED = "activation failed"
+    CALLING_OFF = "calling off"
+    CALLED_OFF = "called off"
     CHECKING = "checking"
     SILENT = "silent"
     UNCHANGED = "unchanged"
@@ -59,7 +61,8 @@ class State(Enum):
 class Stage(IntEnum):
     """How far a step has come: where two are implied, the later one holds.
 
-    A silence stands just above the stage in which it fell, so that a later word brings the Device back.
+    A silence stands just above the stage in which it fell, so that a later word brings the Device back. To
+    call an activation off is a step of its own; its stages stand last, for the database keeps the numbers.
     """
 
     QUEUED = 0
@@ -89,6 +92,9 @@ class Stage(IntEnum):
     WITHDRAWN = 24
     LOST = 25
     PROVEN = 26
+    CALLING_OFF = 27
+    SILENT_IN_CALL_OFF = 28
+    CALLED_OFF = 29
 
     __hash__ = int.__hash__  # a number's, as it equals one; and an Enum's is slow
 
@@ -117,6 +123,10 @@ IMPLIES: Final = {
     Fact.ACTIVATION_SCHEDULED: Stage.ACTIVATION_SCHEDULED,
     Fact.ACTIVATED: Stage.ACTIVATED,
     Fact.ACTIVATION_FAILED: Stage.ACTIVATION_FAILED,
+    Fact.CALL_OFF_ORDERED: Stage.CALLING_OFF,  # not QUEUED: the Device may activate meanwhile
+    Fact.CALL_OFF_SENT: Stage.CALLING_OFF,
+    Fact.CALL_OFF_REFUSED: Stage.CALLING_OFF,  # it does what it was told, and says so, or the deadline passes
+    Fact.CALLED_OFF: Stage.CALLED_OFF,
     Fact.READ_ORDERED: Stage.CHECKING,  # not QUEUED: that counts as loading
     Fact.READ_SENT: Stage.CHECKING,
     Fact.READ_FAILED: Stage.SILENT_TO_READ,
@@ -125,6 +135,7 @@ IMPLIES: Final = {
     Fact.NO_WORD_OF_TRANSFER: Stage.SILENT_AT_HUB,
     Fact.NO_WORD_OF_DEVICE: Stage.SILENT_ON_DEVICE,
     Fact.NO_WORD_OF_ACTIVATION: Stage.SILENT_IN_ACTIVATION,
+    Fact.NO_WORD_OF_CALL_OFF: Stage.SILENT_IN_CALL_OFF,
     Fact.NO_ANSWER: Stage.SILENT_TO_READ,
     Fact.GIVEN_UP: Stage.FAILED,
     Fact.LOST: Stage.LOST,
@@ -155,6 +166,7 @@ FLYING: Final = frozenset(
         Stage.ACTIVATION_SENT,
         Stage.ACTIVATION_SCHEDULED,
         Stage.ACTIVATED,
+        Stage.CALLING_OFF,
         Stage.CHECKING,
     }
 )

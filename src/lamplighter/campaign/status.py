@@ -48,8 +48,10 @@ CHART: Final = Chart(
 
 EFFECTS: Final = {
     Act.START: "Devices are ordered, wave by wave, as the plan says.",
-    Act.PAUSE: "No new order is made and no update is sent. What the DCC has goes on; its evidence is taken.",
+    Act.PAUSE: "No new order is made and no update is sent. What the DCC has goes on; its evidence is taken. "
+    "So do activations that are dated ahead; they can be called off.",
     Act.RESUME: "Orders are made again from where they stopped.",
-    Act.ABORT: "No new update is ordered. What the DCC has goes on to its end; nothing is tried again.",
+    Act.ABORT: "No new update is ordered. What the DCC has goes on to its end; nothing is tried again. "
+    "Activations that lie far enough ahead are called off.",
 }
 """What an operator is told before it is done."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from lamplighter.campaign.decide import DATED, can_be_called_off
 from lamplighter.campaign.evidence import CAUSES
-from lamplighter.campaign.next import DEADLINES, DEADLINES_OF, Action, next_action
+from lamplighter.campaign.next import DEADLINES, DEADLINES_OF, Action, may_call_off, next_action
 from lamplighter.campaign.state import FINAL, FLYING, IMPLIES, Progress, Stage
 from lamplighter.campaign.status import CampaignStatus
 from lamplighter.kit import Instant
@@ -41,6 +42,8 @@ class Ordered:
     """Where the campaign stands."""
     held: str | None
     """Why the Device's stratum is held; None: it is not."""
+    execution: Instant | None = None
+    """When the Device is to activate, by this order or the one that it calls off; None: at once, or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,12 @@ _WHERE: Final[Mapping[Stage, tuple[str, str]]] = {
     Stage.ACTIVATED: ("activated, says the Device", "the Device: it has not said yet which version it runs"),
     Stage.SILENT_IN_ACTIVATION: ("on the Device; whether it runs is not known", "us"),
     Stage.ACTIVATION_FAILED: ("on the Device, and not activated", "us"),
+    Stage.CALLING_OFF: (
+        "on the Device",
+        "the Device: it was told to drop the activation that it holds for later, and has not answered",
+    ),
+    Stage.SILENT_IN_CALL_OFF: ("on the Device; whether it activated is not known", "us"),
+    Stage.CALLED_OFF: ("on the Device, its activation called off", "us"),
     Stage.CHECKING: ("being asked about", "the Device: it was asked which version it runs (SRV 11.2)"),
     Stage.SILENT_TO_READ: ("not known: the Device did not answer when it was asked", "us"),
     Stage.UNCHANGED: ("nowhere: the Device still runs another version", "us"),
@@ -93,6 +102,7 @@ _DOES: Final[Mapping[Action, str]] = {
     Action.WAIT: "nothing",
     Action.UPDATE: "the image is ordered again",
     Action.ACTIVATE: "the activation is ordered (SRV 11.3)",
+    Action.CALL_OFF: "the activation is called off (SRV 11.3)",
     Action.READ: "the Device is asked for its version (SRV 11.2)",
     Action.GIVE_UP: "it is given up, and counts as failed",
     Action.WRITE_OFF: "it is written off as lost, and counts as failed",
@@ -104,15 +114,20 @@ _STOPS: Final[Mapping[CampaignStatus, str]] = {
 }
 
 
-def whereabouts(procedure: Procedure, plan: Plan, progress: Progress, ordered: Ordered) -> Whereabouts:
-    """Where an update is, seen from its plan and its latest order."""
+def whereabouts(
+    procedure: Procedure, plan: Plan, progress: Progress, ordered: Ordered, now: Instant
+) -> Whereabouts:
+    """Where an update is at `now`, seen from its plan and its latest order."""
     stage = progress.stage
     where, waits = _WHERE[stage]
     why = CAUSES[progress.cause][0]
     if stage in FINAL:
         return Whereabouts(where, f"{waits}; {why}" if why and stage is not Stage.PROVEN else waits, ())
     if stage in FLYING:
-        return Whereabouts(where, waits, tuple(_deadline(procedure, plan, progress, ordered)))
+        if stage is Stage.CALLING_OFF and why:
+            waits = f"{waits}; {why}"
+        coming = [*_execution(plan, progress, ordered, now), *_deadline(procedure, plan, progress, ordered)]
+        return Whereabouts(where, waits, tuple(coming))
     due = next_action(procedure, progress, plan.retries)
     waits = f"us, because {why}" if why else "us"
     stop = _STOPS.get(ordered.status)
@@ -121,6 +136,26 @@ def whereabouts(procedure: Procedure, plan: Plan, progress: Progress, ordered: O
     if stop is not None and due.action not in {Action.GIVE_UP, Action.WRITE_OFF}:
         waits = f"{waits}; and {stop}"
     return Whereabouts(where, waits, (Next(ordered.ready_at, _DOES[due.action]),))
+
+
+def _execution(plan: Plan, progress: Progress, ordered: Ordered, now: Instant) -> list[Next]:
+    """What comes of an activation that is dated ahead."""
+    at = ordered.execution
+    if at is None or at <= now:
+        return []
+    if progress.stage is Stage.CALLING_OFF:
+        return [Next(at, "it activates, unless it is told in time not to")]
+    if progress.stage not in DATED:
+        return []
+    unwanted = ordered.held is not None or ordered.status is CampaignStatus.ABORTING
+    if not can_be_called_off(plan, at, now):
+        return [Next(at, "it activates; that is too near to be called off" if unwanted else "it activates")]
+    if not may_call_off(progress):
+        return [Next(at, "it activates; its activations were called off as often as an attempt has room for")]
+    if unwanted:
+        return [Next(None, _DOES[Action.CALL_OFF])]
+    until = Instant(at - plan.call_off_ahead)
+    return [Next(until, "until then the activation can be called off"), Next(at, "it activates")]
 
 
 def _deadline(procedure: Procedure, plan: Plan, progress: Progress, ordered: Ordered) -> list[Next]:

@@ -55,7 +55,7 @@ KIND_OF: Final = {
     Order.ACTIVATE_FIRMWARE: Kind.ACTIVATE,
     Order.READ_FIRMWARE_VERSION: Kind.READ,
 }
-"""The kind of each order."""
+"""The kind of each order; what calls an activation off waits for no window."""
 
 
 class Day(Enum):

@@ -6,6 +6,8 @@ through in the same order, one update at a time at each hub, the same deadlines 
 progress numbers and tallies. `tests/planning/test_paper.py` holds both against each other, decision by
 decision.
 
+Activations that are dated ahead are not called off: nobody is shown to `decide`, which then leaves them.
+
 What is left out, since it does not happen in a rehearsal: other campaigns, Devices that join late or leave,
 people, clocks that jump. Orders are handed over in the instant in which they are made, unless the DCC is
 down.
