@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select, text, update
 
 from lamplighter.campaign import Cause, Evidence, Fact, Progress, Stage
-from lamplighter.campaign.decide import Decision, Make, Place, decide
+from lamplighter.campaign.decide import Decision, Make, Place, calls_off, decide
 from lamplighter.campaign.plan import Plan, Wave
 from lamplighter.campaign.status import Act
 from lamplighter.kit import Eui64, FirmwareVersion, ImageHash, Instant
@@ -108,9 +108,9 @@ class Fleet:
         done += self.orders.expire(None, campaign, now)
         view = self.campaigns.view(campaign, now)
         ready = self.orders.ready(campaign, now)
-        return done + self.orders.commit(
-            None, campaign, view, decide(campaign.plan, view, ready, now), ready, now
-        )
+        dated = self.orders.dated(campaign, calls_off(campaign.plan, view, now), now)
+        decision = decide(campaign.plan, view, ready, now, dated)
+        return done + self.orders.commit(None, campaign, view, decision, ready, now, dated)
 
     def ordered(self, campaign: Campaign) -> set[Eui64]:
         """The Devices that have been ordered."""

@@ -5,6 +5,7 @@ from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.exc import IntegrityError
 
 from lamplighter.store import Database
+from lamplighter.store.migration import upgrade
 from lamplighter.store.schema import metadata
 from tests.store.campaigning import START, Fleet
 
@@ -61,6 +62,29 @@ def test_a_database_that_is_up_to_date_is_left_alone(empty_database_url):
     Database.open(empty_database_url).close()
     assert before == described(engine)
     engine.dispose()
+
+
+def test_a_database_of_the_first_version_keeps_what_it_holds(empty_database_url):
+    """It comes up to date, and takes what it refused before."""
+    engine = create_engine(empty_database_url)
+    upgrade(engine, "0001")
+    row = (
+        "INSERT INTO evidence (epoch, device_update, step, fact, at, message, cause, detail)"
+        " VALUES (0, 1, 16, '{fact}', 1, 'SRV 11.3', {cause}, '')"
+    )
+    with engine.begin() as connection:
+        connection.execute(text(row.format(fact="ORDERED", cause=26)))
+    with pytest.raises(IntegrityError), engine.begin() as connection:
+        connection.execute(text(row.format(fact="CALLED_OFF", cause=0)))
+    engine.dispose()
+    database = Database.open(empty_database_url)
+    with database.writing() as connection:
+        connection.execute(text(row.format(fact="CALLED_OFF", cause=27)))
+        facts = connection.execute(text("SELECT fact FROM evidence ORDER BY id")).scalars().all()
+        assert ["ORDERED", "CALLED_OFF"] == facts
+        if database.is_sqlite:
+            assert "ok" == connection.execute(text("PRAGMA integrity_check")).scalar_one()
+    database.close()
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,8 @@ EXACT_MAX: Final = 1_000
 UPDATES: Final = (Order.UPDATE_PPMID_FIRMWARE.value, Order.UPDATE_FIRMWARE.value)
 RECALLED: Final = "recalled"
 """The answer of a request that was taken back before it was sent."""
+RENEWED: Final = "renewed"
+"""The answer of a request in whose place there is another one, under a fresh counter."""
 POLICY: Final = "policy"
 """Who did it, where the plan did."""
 ORDER: Final = "order"

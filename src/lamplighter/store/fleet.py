@@ -439,6 +439,7 @@ class Fleet:
                 s.batch.c.created_at,
                 s.campaign.c.status,
                 s.stratum.c.held_because,
+                _EXECUTION,
             )
             .join(s.batch, s.batch.c.id == s.device_update.c.batch)
             .join(s.campaign, s.campaign.c.id == s.device_update.c.campaign)
@@ -456,6 +457,7 @@ class Fleet:
                         None if row.ready_at is None else Instant(row.ready_at),
                         CampaignStatus(row.status),
                         row.held_because,
+                        None if row.execution_at is None else Instant(row.execution_at),
                     ),
                 )
                 for row in connection.execute(query)
@@ -767,6 +769,16 @@ class _ByCohort:
             values |= {"bucket": since[0], "eui": since[1]}
         rows = self._connection.execute(text(f"{query} ORDER BY place, bucket, eui"), values)
         return list(rows)[:limit]
+
+
+# When a Device is to activate, by its latest order.
+_EXECUTION: Final = (
+    select(func.max(s.request.c.execution_at))
+    .where(s.request.c.batch == s.device_update.c.batch, s.request.c.device == s.device_update.c.device)
+    .correlate(s.device_update)
+    .scalar_subquery()
+    .label("execution_at")
+)
 
 
 def _stale() -> UsageError:

@@ -14,14 +14,26 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import numpy as np
-from sqlalchemy import BigInteger, Column, Integer, MetaData, Table, func, insert, select, text, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Integer,
+    MetaData,
+    Table,
+    bindparam,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 
 from lamplighter.campaign import windows
-from lamplighter.campaign.decide import DEFER_MAX, FIRST_STEP, Again, Cell, Ready
+from lamplighter.campaign.decide import DATED, DEFER_MAX, FIRST_STEP, Again, Cell, Dated, Ready, call_off
 from lamplighter.campaign.evidence import Cause, Fact
-from lamplighter.campaign.next import DEADLINES, DEADLINES_OF, Order
-from lamplighter.campaign.state import STAGE_BITS, STAGE_SHIFT, Progress
-from lamplighter.kit import Instant
+from lamplighter.campaign.next import DEADLINES, DEADLINES_OF, QUIET, Order
+from lamplighter.campaign.state import STAGE_BITS, STAGE_SHIFT, Progress, Stage
+from lamplighter.kit import Instant, UsageError
 from lamplighter.kit.instant import DAY, HOUR, MILLISECOND, MINUTE, SECOND
 from lamplighter.registry import DeviceStatus, DeviceType, Part
 from lamplighter.registry.eligibility import PARTS
@@ -32,6 +44,8 @@ from lamplighter.store.campaigns import (
     LAST_DAY,
     ORDER,
     POLICY,
+    RECALLED,
+    RENEWED,
     UPDATES,
     change,
     note,
@@ -42,12 +56,13 @@ from lamplighter.store.campaigns import (
 from lamplighter.store.registry import catch_up
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection
 
     from lamplighter.campaign.decide import Decision, Make, Place, View
     from lamplighter.campaign.plan import Plan
+    from lamplighter.kit import Eui64
     from lamplighter.store.campaigns import Campaign, Pool
     from lamplighter.store.database import Database, Fence
 
@@ -106,9 +121,13 @@ class _Work:
     hubs: set[int] = field(default_factory=set)
     """Homes that this commit has ordered something for."""
     evidence: list[tuple[Any, ...]] = field(default_factory=list)
+    executions: Mapping[int, Instant | None] = field(default_factory=dict)
+    """When those are to activate that are called off."""
     examined: int = 0
     done: int = 0
     """How much was changed."""
+    called_off: int = 0
+    """Activations that were called off, or taken back."""
 
     @property
     def plan(self) -> Plan:
@@ -135,6 +154,36 @@ class Orders:
             for number, progress, since, *cell in rows
         ]
 
+    def dated(
+        self,
+        campaign: Campaign,
+        strata: Collection[int],
+        now: Instant,
+        device: Eui64 | None = None,
+        limit: int = READS_MAX,
+    ) -> list[Dated]:
+        """The updates of some strata whose activation can be called off, the next to come first.
+
+        Those that fall due too soon are not among them, nor what is sent and was not dated.
+        """
+        if not strata:
+            return []
+        query = _DATED.where(s.cell.c.stratum.in_(sorted(strata))).limit(limit)
+        if device is not None:
+            query = query.where(s.device_update.c.device == device)
+        least = {"of": campaign.id, "least": now + campaign.plan.call_off_ahead}
+        with self._database.reading() as connection:
+            return [
+                Dated(
+                    number,
+                    Cell(*cell),
+                    Progress(progress),
+                    None if at is None else Instant(at),
+                    attempted is None,
+                )
+                for number, progress, at, attempted, *cell in connection.execute(query, least)
+            ]
+
     # --- a decision
 
     def commit(
@@ -145,8 +194,9 @@ class Orders:
         decision: Decision,
         ready: Sequence[Ready],
         now: Instant,
+        dated: Sequence[Dated] = (),
     ) -> int:
-        """Carry out a decision that was made of this view and these ready updates; how much it changed.
+        """Carry out a decision that was made of this view and these updates; how much it changed.
 
         0: nothing, because nothing was to be done, or the campaign no longer stands where it was seen, or
         other campaigns have taken room under the caps meanwhile. Raises `LeaseLostError`, and then nothing
@@ -155,28 +205,51 @@ class Orders:
         if not decision:
             return 0
         with self._database.writing(fence) as connection:
-            status = connection.execute(
-                select(s.campaign.c.status).where(s.campaign.c.id == campaign.id).with_for_update(read=True)
-            ).scalar_one()
-            if status != view.status.value:
+            work = _Work(connection, campaign, now, executions={it.id: it.execution for it in dated})
+            return self._carry_out(work, view, decision, [*ready, *dated])
+
+    def call_off(
+        self, campaign: Campaign, view: View, dated: Sequence[Dated], who: str, now: Instant, detail: str
+    ) -> int:
+        """Call off, or take back, these activations because a person wants it; how many of them.
+
+        Raises `UsageError` where the campaign no longer stands where it was seen.
+        """
+        decision = call_off(campaign.plan, view, dated, now)
+        with self._database.writing() as connection:
+            note(connection, campaign.id, now, who, "call off", detail)
+            if not decision:
                 return 0
-            record.fresh(self._database, connection)
-            if (decision.makes or decision.again) and _is_outrun(connection, campaign, view, now):
-                return 0
-            work = _Work(connection, campaign, now)
-            self._steer(work, decision)
-            # At the end nobody waits for what is unsent, and nobody would look at it again.
-            if decision.recall or decision.act is not None:
-                work.done += recall(connection, campaign.id, now)
-            self._follow_up(work, decision, ready)
-            if decision.makes:
-                self._make(work, Order.update(view.procedure), decision.makes)
-            self._database.load(connection, record.FRESH, record.COLUMNS, work.evidence)
-            work.done += record.append(self._database, connection, now)
-            if decision.act is not None:
-                change(connection, campaign.id, view.status, decision.act, POLICY, now)
-                work.done += 1
-            return work.done
+            work = _Work(connection, campaign, now, executions={it.id: it.execution for it in dated})
+            if not self._carry_out(work, view, decision, dated):
+                raise UsageError(f"campaign {campaign.name!r} has moved on at this moment: look at it again")
+            return work.called_off
+
+    def _carry_out(
+        self, work: _Work, view: View, decision: Decision, seen_as: Sequence[Ready | Dated]
+    ) -> int:
+        connection, campaign, now = work.connection, work.campaign, work.now
+        status = connection.execute(
+            select(s.campaign.c.status).where(s.campaign.c.id == campaign.id).with_for_update(read=True)
+        ).scalar_one()
+        if status != view.status.value:
+            return 0
+        record.fresh(self._database, connection)
+        if (decision.makes or decision.again) and _is_outrun(connection, campaign, view, now):
+            return 0
+        self._steer(work, decision)
+        # At the end nobody waits for what is unsent, and nobody would look at it again.
+        if decision.recall or decision.act is not None:
+            work.done += recall(connection, campaign.id, now)
+        self._follow_up(work, decision, seen_as)
+        if decision.makes:
+            self._make(work, Order.update(view.procedure), decision.makes)
+        self._database.load(connection, record.FRESH, record.COLUMNS, work.evidence)
+        work.done += record.append(self._database, connection, now)
+        if decision.act is not None:
+            change(connection, campaign.id, view.status, decision.act, POLICY, now)
+            work.done += 1
+        return work.done
 
     def _steer(self, work: _Work, decision: Decision) -> None:
         """Hold strata, and open waves."""
@@ -223,7 +296,7 @@ class Orders:
 
     # --- updates that were ordered before
 
-    def _follow_up(self, work: _Work, decision: Decision, ready: Sequence[Ready]) -> None:
+    def _follow_up(self, work: _Work, decision: Decision, seen_as: Sequence[Ready | Dated]) -> None:
         """Later orders, give-ups and deferrals, of those that are still as they were seen."""
         ends = {
             **dict.fromkeys(decision.give_up, Fact.GIVEN_UP),
@@ -234,10 +307,11 @@ class Orders:
             {number for again in decision.again for number in again.updates}
             | ends.keys()
             | decision.defer.keys()
+            | set(decision.take_back)
         )
         if not mentioned:
             return
-        seen = {item.id: item.progress.number for item in ready}
+        seen = {item.id: item.progress.number for item in seen_as}
         self._choose(work.connection, ((number, 0) for number in sorted(mentioned)))
         here: dict[int, _Waiting] = {}
         for row in work.connection.execute(_CHOSEN):
@@ -252,12 +326,11 @@ class Orders:
                 self._say(work, waiting.id, progress.step, Fact.LEFT, "registry", cause)
         gone = {number for number, waiting in here.items() if waiting.left is not None} | ends.keys()
         defer = {number: at for number, at in decision.defer.items() if number in here and number not in gone}
+        self._take_back(work, [here[it] for it in decision.take_back if it in here and it not in gone])
         orders: list[tuple[Again, Sequence[_Waiting]]] = []
         for again in decision.again:
             some = [here[number] for number in again.updates if number in here and number not in gone]
-            if (
-                again.kind is not Order.READ_FIRMWARE_VERSION
-            ):  # a read moves nothing, and may go to a busy home
+            if again.kind not in QUIET:
                 free = []
                 for waiting in some:
                     if waiting.home_is_busy or waiting.hub in work.hubs:
@@ -278,6 +351,25 @@ class Orders:
                 _DEFER, [{"of": number, "at": at} for at, numbers in by_time.items() for number in numbers]
             )
 
+    def _take_back(self, work: _Work, updates: Sequence[_Waiting]) -> None:
+        """Take back activations that were never attempted: nobody is told, and the image stays."""
+        if not updates:
+            return
+        self._choose(work.connection, ((it.id, it.batch) for it in updates))
+        # In the order of the counters, as the outbox notes its attempts: so that neither waits for the other.
+        rows = work.connection.execute(_UNSENT_OF_CHOSEN).all()
+        if rows:
+            work.connection.execute(
+                update(s.request)
+                .where(s.request.c.counter == bindparam("of"))
+                .values(answered_at=work.now, response_code=RECALLED),
+                [{"of": row.counter} for row in rows],
+            )
+        steps = {it.id: Progress(it.progress).step for it in updates}
+        for row in rows:
+            self._say(work, row.id, steps[row.id], Fact.CALLED_OFF, RECALLED)
+        work.called_off += len(rows)
+
     def _order_again(self, work: _Work, orders: Sequence[tuple[Again, Sequence[_Waiting]]]) -> None:
         counter = next_counter(self._database, work.connection, work.now)
         batches: list[tuple[int, int]] = []
@@ -288,14 +380,22 @@ class Orders:
                 counter += 1
             else:
                 when = executions(again.kind, work.plan, work.now)
+                if again.kind is Order.CALL_OFF_ACTIVATION:
+                    times: list[int | None] = [work.executions[it.id] for it in some]
+                else:
+                    times = [when(nth) for nth in range(len(some))]
                 self._requests(
                     work,
-                    [(counter + nth, batch, it.device, when(nth)) for nth, it in enumerate(some)],
+                    [
+                        (counter + nth, batch, it.device, at)
+                        for nth, (it, at) in enumerate(zip(some, times, strict=True))
+                    ],
                 )
                 counter += len(some)
+            work.called_off += len(some) * (again.kind is Order.CALL_OFF_ACTIVATION)
             batches += [(it.id, batch) for it in some]
             for it in some:
-                self._say(work, it.id, again.step, again.kind.fact, f"SRV {again.kind.value}")
+                self._say(work, it.id, again.step, again.kind.fact, f"SRV {again.kind.srv}")
         self._choose(work.connection, batches)
         work.connection.execute(_REBATCH)
 
@@ -456,7 +556,8 @@ class Orders:
             work.connection.execute(insert(s.batch).values(values).returning(s.batch.c.id)).scalar_one()
         )
         said = {
-            "srv": kind.value,
+            "srv": kind.srv,
+            **({"calls_off": True} if kind is Order.CALL_OFF_ACTIVATION else {}),
             "step": step,
             "devices": len(devices),
             "first_counter": counter,
@@ -574,11 +675,12 @@ class _Walk:
 
 
 class _Waiting(NamedTuple):
-    """An update that waits for us, as it is now."""
+    """An update that waits for us, or whose activation is to be called off, as it is now."""
 
     id: int
     device: int
     hub: int
+    batch: int
     progress: int
     home_is_busy: bool
     type: str | None
@@ -667,12 +769,50 @@ _READY_AHEAD: Final = text(f"{_WAITING} AND u.ready_at > :beyond ORDER BY u.read
 
 # Their home is where the registry says that they are now: a Device may have a new hub since its last order.
 _CHOSEN: Final = text(
-    "SELECT u.id, u.device, COALESCE(d.hub, u.hub), u.progress,"
+    "SELECT u.id, u.device, COALESCE(d.hub, u.hub), u.batch, u.progress,"
     " (SELECT 1 FROM device_update o WHERE o.hub = COALESCE(d.hub, u.hub) AND o.busy LIMIT 1) IS NOT NULL,"
     " k.type, k.status, k.part"
     " FROM chosen c JOIN device_update u ON u.id = c.id"
     " LEFT JOIN device d ON d.eui = u.device LEFT JOIN cohort k ON k.id = d.cohort"
-    " WHERE u.ready_at IS NOT NULL ORDER BY u.id"
+    " ORDER BY u.id"
+)
+
+_UNSENT_OF_CHOSEN: Final = (
+    select(s.request.c.counter, s.device_update.c.id)
+    .join(_CHOICE, _CHOICE.c.batch == s.request.c.batch)
+    .join(
+        s.device_update,
+        (s.device_update.c.id == _CHOICE.c.id) & (s.device_update.c.device == s.request.c.device),
+    )
+    .where(s.request.c.attempted_at.is_(None), s.request.c.answered_at.is_(None))
+    .order_by(s.request.c.counter)
+    .with_for_update(of=s.request)
+)
+
+# Activations that may be called off: dated far enough ahead, or not sent at all. A request in whose place
+# there is another one does not count.
+_DATED: Final = (
+    select(s.device_update.c.id, s.device_update.c.progress)
+    .add_columns(s.request.c.execution_at, s.request.c.attempted_at)
+    .add_columns(*(s.cell.c[name] for name in Cell._fields))
+    .join(s.batch, s.batch.c.id == s.device_update.c.batch)
+    .join(
+        s.request,
+        (s.request.c.batch == s.batch.c.id) & (s.request.c.device == s.device_update.c.device),
+    )
+    .join(s.cell, s.cell.c.id == s.device_update.c.cell)
+    .where(
+        s.batch.c.campaign == bindparam("of"),
+        s.batch.c.kind == Order.ACTIVATE_FIRMWARE.value,
+        s.batch.c.due_at.is_not(None),
+        s.device_update.c.progress.op(">>")(STAGE_SHIFT)
+        .op("&")((1 << STAGE_BITS) - 1)
+        .in_([int(stage) for stage in sorted(DATED | {Stage.QUEUED})]),
+        s.request.c.response_code.is_(None) | (s.request.c.response_code != RENEWED),
+        (s.request.c.execution_at >= bindparam("least"))
+        | (s.request.c.attempted_at.is_(None) & s.request.c.answered_at.is_(None)),
+    )
+    .order_by(s.request.c.execution_at, s.device_update.c.id)
 )
 
 _DEFER: Final = text("UPDATE device_update SET ready_at = :at WHERE id = :of AND ready_at IS NOT NULL")

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from sqlalchemy import bindparam, func, insert, literal, or_, select, update
 
 from lamplighter.campaign import Cause, Fact, Order
+from lamplighter.campaign.next import QUIET
 from lamplighter.campaign.status import CampaignStatus
 from lamplighter.kit import Instant
 from lamplighter.store import audit, record
 from lamplighter.store import schema as s
+from lamplighter.store.campaigns import RENEWED
 from lamplighter.store.orders import next_counter
 
 if TYPE_CHECKING:
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
 
 _UPDATES: Final = tuple(kind.value for kind in (Order.UPDATE_FIRMWARE, Order.UPDATE_PPMID_FIRMWARE))
 _BIND_MAX: Final = 5_000  # values in one statement
-RENEWED: Final = "renewed"
-"""The code of a request in whose place there is another one, under a fresh counter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +50,14 @@ class OpenRequest:
     device: Eui64 | None
     """The one Device of an 11.2 or 11.3; None: all that are still in the batch."""
     execution_at: Instant | None
-    """SRV 11.3: when to activate; None: at once."""
+    """SRV 11.3: when to activate; None: at once. Of an order that calls one off: when that one is due."""
     attempted_at: Instant | None
     """When it was first sent; from then on the DCC may have it."""
     command: bytes | None
     """SRV 11.3: its signed pre-command, where it came that far."""
     wanted: bool
     """Whether the campaign still wants it sent: not an update of a paused one, and of an aborted one or of a
-    withdrawn release no activation either."""
+    withdrawn release no activation either; nor one that was called off since."""
 
 
 class Exclusion(NamedTuple):
@@ -142,7 +142,7 @@ class Outbox:
                         s.request.c.counter.in_(some),
                         s.request.c.attempted_at.is_(None),
                         s.request.c.answered_at.is_(None),
-                        s.request.c.batch.in_(_wanted_batches()),
+                        _wanted_batch().exists(),
                     )
                     .values(attempted_at=now)
                 )
@@ -267,19 +267,30 @@ def is_wanted() -> ColumnElement[bool]:
     good = s.release.c.withdrawn_at.is_(None)
     goes_on = status.in_((CampaignStatus.RUNNING.value, CampaignStatus.PAUSED.value))
     return or_(
-        kind == Order.READ_FIRMWARE_VERSION.value,
+        kind.in_(tuple(it.value for it in QUIET)),
         kind.in_(_UPDATES) & (status == CampaignStatus.RUNNING.value) & good,
-        # A pause lets go out what was ordered: the images lie on the Devices. An end does not.
-        (kind == Order.ACTIVATE_FIRMWARE.value) & goes_on & good,
+        # A pause lets go out what was ordered: the images lie on the Devices. An end does not. And what was
+        # ordered since, to call it off, must not be overtaken by it under a fresh counter.
+        (kind == Order.ACTIVATE_FIRMWARE.value) & goes_on & good & _is_latest(),
     )
 
 
-def _wanted_batches() -> Any:
+def _is_latest() -> ColumnElement[bool]:
+    """Whether nothing was ordered for the Device of a request since."""
+    mine = select(s.device_update.c.id).where(
+        s.device_update.c.batch == s.request.c.batch, s.device_update.c.device == s.request.c.device
+    )
+    return mine.correlate(s.request).exists()
+
+
+def _wanted_batch() -> Any:
+    """The batch of a request, where that is wanted."""
     return (
         select(s.batch.c.id)
         .join(s.campaign, s.campaign.c.id == s.batch.c.campaign)
         .join(s.release, s.release.c.id == s.campaign.c.release)
-        .where(is_wanted())
+        .where(s.batch.c.id == s.request.c.batch, is_wanted())
+        .correlate(s.request)
     )
 
 

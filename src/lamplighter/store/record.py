@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, bindparam, func, select, text
 
-from lamplighter.campaign import Cause, Evidence, Fact, Progress, Stage, fold
+from lamplighter.campaign import Cause, Evidence, Fact, Order, Progress, Stage, fold
 from lamplighter.campaign.state import (
     FINAL,
     FINAL_SHIFT,
@@ -137,14 +137,14 @@ _ROW: Final = {True: "rowid", False: "ctid"}  # on SQLite; on PostgreSQL
 _ROW_TYPE: Final = {True: "BIGINT", False: "TID"}
 
 _OF_UPDATE: Final = f"""
-{_implied("{step}", "f.fact", "f.cause", "f.version", "r.version")},
+{_implied("{step}", "{fact}", "f.cause", "f.version", "r.version")},
 u.progress, u.busy AND u.ready_at IS NULL, u.since, u.cell, {{place}}, {{device}}, r.version
 """
 
 _PLACE: Final = f"""
 INSERT INTO placed
 SELECT u.id, f.step, f.fact, f.at, f.message, f.cause, f.detail, f.version, f.source,
-       {_OF_UPDATE.format(step="f.step", place="u.{row}", device="u.device")}, NULL, NULL, NULL
+       {_OF_UPDATE.format(step="f.step", fact="f.fact", place="u.{row}", device="u.device")}, NULL, NULL, NULL
 FROM fresh f
 JOIN device_update u ON u.id = f.device_update
 JOIN campaign c ON c.id = u.campaign
@@ -319,6 +319,13 @@ _REASONS: Final = {
 }
 """Why a statement is attributed to no update."""
 
+# What a Device says to the order to call its activation off: only before the time of that activation is it
+# known that it has not activated.
+_FACT: Final = (
+    f"CASE WHEN f.fact = '{Fact.ACTIVATION_SCHEDULED.name}' AND qb.kind = '{Order.CALL_OFF_ACTIVATION.value}'"
+    f" AND f.at < q.execution_at THEN '{Fact.CALLED_OFF.name}' ELSE f.fact END"
+)
+
 _OURS: Final = "qb.campaign = u.campaign AND (q.device IS NULL OR q.device = f.device)"
 _NOW: Final = _step("u.progress")
 _STEP: Final = (
@@ -335,8 +342,8 @@ SELECT CASE WHEN u.id IS NULL THEN -{_UNKNOWN}
             WHEN f.request IS NOT NULL AND NOT ({_OURS}) THEN -{_OTHER_REQUEST}
             WHEN f.about_version <> r.version OR f.about_hash <> r.hash THEN -{_OTHER_IMAGE}
             ELSE u.id END,
-       {_STEP}, f.fact, f.at, f.message, f.cause, f.detail, f.version, f.inbox,
-       {_OF_UPDATE.format(step=_STEP, place="u.{row}", device="f.device")},
+       {_STEP}, {_FACT}, f.at, f.message, f.cause, f.detail, f.version, f.inbox,
+       {_OF_UPDATE.format(step=_STEP, fact=_FACT, place="u.{row}", device="f.device")},
        f.id, f.request, f.about_version
 {{waiting}}
 LEFT JOIN batch b ON b.id = u.batch

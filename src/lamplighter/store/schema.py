@@ -378,7 +378,7 @@ request: Final = Table(
     Column("batch", Integer, ForeignKey("batch.id"), nullable=False),
     # The one Device of an 11.2 or 11.3; NULL: an 11.1 or 11.4, for all Devices of its batch.
     Column("device", EuiColumn),
-    # SRV 11.3: when to activate; NULL: at once.
+    # SRV 11.3: when to activate; NULL: at once. Where the batch calls activations off: when this one is due.
     Column("execution_at", BigInteger),
     # Noted before the first octet is sent: from then on only evidence says whether the DCC has it.
     Column("attempted_at", BigInteger),

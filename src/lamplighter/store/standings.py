@@ -20,7 +20,7 @@ FAILING: Final = frozenset(
     {
         Stage.REFUSED, Stage.SILENT_BEFORE_HUB, Stage.HUB_FAILED, Stage.SILENT_AT_HUB, Stage.TRANSFER_FAILED,
         Stage.SILENT_ON_DEVICE, Stage.IMAGE_REJECTED, Stage.SILENT_IN_ACTIVATION, Stage.ACTIVATION_FAILED,
-        Stage.SILENT_TO_READ, Stage.UNCHANGED, Stage.FAILED, Stage.LOST,
+        Stage.SILENT_IN_CALL_OFF, Stage.SILENT_TO_READ, Stage.UNCHANGED, Stage.FAILED, Stage.LOST,
     }
 )  # fmt: skip
 """Stages in which something went wrong, whether it is tried again or not."""

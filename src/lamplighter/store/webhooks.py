@@ -66,7 +66,8 @@ class Kind(Enum):
     """What a webhook can be told of."""
 
     CAMPAIGN = "campaign"
-    """A campaign was created, changed, approved, started, paused, resumed, aborted, or has ended."""
+    """A campaign was created, changed, approved, started, paused, resumed, aborted, or has ended; or somebody
+    has called off activations of it."""
     WAVE = "wave"
     """A wave was opened."""
     GATE = "gate"
@@ -89,6 +90,7 @@ KINDS: Final = {
     "open wave": Kind.WAVE,
     "hold": Kind.GATE,
     "release hold": Kind.GATE,
+    "call off": Kind.CAMPAIGN,
 }
 """The entries of the audit that a webhook may be told of, by what was done."""
 
