@@ -88,8 +88,9 @@ class ScriptedDcc(httpx2.BaseTransport):
         return reply if isinstance(reply, httpx2.Response) else httpx2.Response(200, content=reply)
 
     def pre_command(self, request, **changes):
+        execution = gbcs.CANCELLED if request.body.execution == duis.CANCEL else request.body.execution
         intent = gbcs.Activation(
-            request.id.originator, request.id.target, request.id.counter, request.body.hash, None
+            request.id.originator, request.id.target, request.id.counter, request.body.hash, execution
         )
         for name, value in changes.items():
             object.__setattr__(intent, name, value)
@@ -155,13 +156,13 @@ class Side:
         self.store.registry.put_hubs([Hub(HUB, "CH-A", region="North", capable=True)])
         self.store.registry.put_devices(devices)
 
-    def begin(self, kind, name="update"):
+    def begin(self, kind, name="update", **changes):
         """A campaign for all Devices of a type, started."""
         release = ONE_STEP if kind is DeviceType.PPMID else TWO_STEP
         entry = CplEntry(0x121D, 0x0084, 0x1111, NEW, HASH, CplStatus.ACTIVE)
         self.store.registry.put_cpl([entry])
         number = self.store.registry.add_release(f"release for {kind.value}", release)
-        plan = plans.parse(PLAN.format(name=name, kind=kind.value))
+        plan = replace(plans.parse(PLAN.format(name=name, kind=kind.value)), **changes)
         campaign = self.store.campaigns.create(plan, number, "operator", self.now)
         self.act(campaign, Act.START)
         return campaign

@@ -103,6 +103,23 @@ def receipt(eui=HCALCS, code=gbcs.AlertCode.IMAGE_VERIFIED, image_hash=HASH, sig
     return alert(duis.DeviceAlert(beside or int(code), octets))
 
 
+def accepted_for_later(eui=HCALCS, counter=9):
+    """NULL: the Device has taken a command that is dated ahead, or what calls one off."""
+    request = duis.RequestId(SUPPLIER, eui, counter)
+    octets = from_device(gbcs.Cs06Accepted(), eui, SUPPLIER, counter)
+    body = duis.ResponseMessage("11.3", "11.3", duis.GbcsPayload(octets))
+    return duis.Response(request, request.swapped, "I0", NOW, body)
+
+
+def outcome(command, at=NOW, version=NEW, eui=HCALCS):
+    """8F66: what came of an activation that was dated ahead."""
+    code, result = gbcs.AlertCode.FUTURE_DATED_SUCCESS, gbcs.ActivationResult.SUCCESS
+    octets = from_device(gbcs.OutcomeAlert(code, at, command, result, version), eui, SUPPLIER, 1)
+    request = duis.RequestId(SUPPLIER, eui, command)
+    payload = duis.FutureDatedDeviceAlert(duis.FutureDatedCode.SUCCESS, octets, 1, 1)
+    return duis.Response(request, request.swapped, "I0", NOW, duis.ResponseMessage("11.3", "11.3", payload))
+
+
 def activation_response(
     result=gbcs.ActivationResult.SUCCESS, version=NEW, eui=HCALCS, counter=9, recipient=SUPPLIER
 ):

@@ -7,7 +7,7 @@ from sqlalchemy import insert, update
 
 from lamplighter.campaign import Cause, Fact, Stage
 from lamplighter.campaign.status import Act, CampaignStatus
-from lamplighter.kit import Eui64, ImageHash
+from lamplighter.kit import Eui64, FirmwareVersion, ImageHash
 from lamplighter.kit.instant import DAY, HOUR, MINUTE, SECOND
 from lamplighter.protocol import duis, gbcs
 from lamplighter.protocol.smki import Role
@@ -34,11 +34,14 @@ from .parties import (
     PPMID,
     STRANGER,
     SUPPLIER,
+    accepted_for_later,
     activated,
     activation_response,
     answer,
     by_dsp,
     delivered,
+    outcome,
+    read_answer,
     receipt,
     transferred,
 )
@@ -443,6 +446,171 @@ def test_a_request_that_was_overtaken_is_sent_under_a_fresh_counter(side):
     side.settle(side.another("two"))
     assert waiting.counter + 5 < side.dcc.counters[-1]
     assert Stage.ACCEPTED is side.stage()
+
+
+# Activations that are called off
+
+
+@pytest.fixture
+def dated(side):
+    """An HCALCS that holds its activation for the coming night, as it said; and its campaign's number."""
+    side.register(HCALCS_DEVICE)
+    campaign = side.begin(DeviceType.HCALCS, activate_at=(120, 240))
+    side.settle()
+    side.arrive(receipt())
+    side.arrive(accepted_for_later(counter=last(side).counter))
+    assert Stage.ACTIVATION_SCHEDULED is side.stage()
+    return campaign
+
+
+def counters_of(side, *kinds):
+    """The counters of what was asked, by the kind of its body."""
+    return [it.id.counter for _, it in side.dcc.requests if type(it.body).__name__ in kinds]
+
+
+def commands(side):
+    """The signed commands that went to the Device: (counter, execution)."""
+    return [
+        (request.id.counter, gbcs.decode(request.body.payload).payload.execution)
+        for _, request in side.dcc.requests
+        if isinstance(request.body, duis.SignedPreCommand)
+    ]
+
+
+def test_an_aborted_campaign_calls_its_activation_off_and_ends(side, dated):
+    """SRV 11.3 once more, with the time that never comes, under a higher counter; NULL; cancelled."""
+    side.act(dated, Act.ABORT)
+    side.settle()
+    (first, at), (second, never) = commands(side)
+    assert (True, gbcs.CANCELLED) == (first < second, never)
+    assert at != never
+    assert duis.CANCEL == side.dcc.requests[-2][1].body.execution
+    assert Stage.CALLING_OFF is side.stage()
+    side.arrive(accepted_for_later(counter=second))
+    assert (Stage.CANCELLED, CampaignStatus.ABORTED) == (side.stage(), status(side, dated))
+
+
+def test_what_the_device_runs_overrules_that_it_called_off(side, dated):
+    """8F66 with the new version after all: proven, and the campaign ends as before."""
+    side.act(dated, Act.ABORT)
+    side.settle()
+    (first, at), (second, _) = commands(side)
+    side.arrive(accepted_for_later(counter=second))
+    side.arrive(outcome(first, at=at))
+    assert Stage.PROVEN is side.stage()
+
+
+def test_a_withdrawn_release_calls_off_though_its_campaign_is_paused(side, dated):
+    """Nobody wants the image activated, whatever the campaign does."""
+    side.act(dated, Act.PAUSE)
+    side.settle()
+    assert Stage.ACTIVATION_SCHEDULED is side.stage()
+    side.store.registry.withdraw_release("release for HCALCS", side.now)
+    side.settle()
+    assert Stage.CALLING_OFF is side.stage()
+
+
+def test_a_call_off_survives_a_crash_between_its_two_sends_and_is_one_command(side, dated):
+    """The kept command goes out again under its own counter: the Device obeys it once."""
+    side.dcc.reply = lambda request: (
+        no_answer(request) if isinstance(request.body, duis.SignedPreCommand) else side.dcc.accept(request)
+    )
+    side.act(dated, Act.ABORT)
+    side.settle()
+    side.dcc.reply = side.dcc.accept
+    side.pass_(2 * LEASE)
+    side.settle(side.another("after the crash"))
+    activation, *offs = commands(side)
+    assert (2, 1) == (len(offs), len(set(offs)))
+    assert activation[0] < offs[0][0]
+    assert Stage.CALLING_OFF is side.stage()
+
+
+def test_a_call_off_whose_pre_command_was_lost_is_asked_for_anew_and_stays_behind(side, dated):
+    """A transform has no effect: a fresh counter, higher still; what it calls off is not sent again."""
+    side.dcc.reply = no_answer
+    side.act(dated, Act.ABORT)
+    side.settle()
+    side.dcc.reply = lambda request: (
+        by_dsp(answer(request, "E57"))
+        if request.id.counter in side.dcc.counters[:-1] and isinstance(request.body, duis.ActivateFirmware)
+        else side.dcc.accept(request)
+    )
+    side.pass_(MINUTE)
+    side.settle()
+    (first, _), (second, never) = commands(side)
+    assert (True, gbcs.CANCELLED) == (first < second, never)
+    assert Stage.CALLING_OFF is side.stage()
+
+
+def test_threat_an_activation_under_a_fresh_counter_does_not_overtake_what_calls_it_off(side):
+    """Its pre-command was lost, and then it was called off: asked for anew it would have the last word."""
+    side.register(HCALCS_DEVICE)
+    campaign = side.begin(DeviceType.HCALCS, activate_at=(120, 240))
+    side.settle()
+    side.dcc.reply = no_answer
+    side.arrive(receipt())
+    assert Stage.QUEUED is side.stage()
+    with side.store.database.writing() as connection:
+        connection.execute(update(s.stratum).values(held_at=side.now, held_because="harm"))
+    side.reconciler.tick_records()
+    assert Stage.CALLING_OFF is side.stage()
+    side.dcc.reply = side.dcc.accept
+    side.pass_(MINUTE)
+    side.settle()
+    assert [gbcs.CANCELLED] == [execution for _, execution in commands(side)]
+    [(counter, _)] = commands(side)
+    side.arrive(accepted_for_later(counter=counter))
+    assert (Stage.CALLED_OFF, CampaignStatus.RUNNING) == (side.stage(), status(side, campaign))
+
+
+def test_what_is_held_in_the_outbox_is_taken_back_and_the_dcc_never_hears_of_it(side):
+    """Ordered while the DCC was not there; then a gate finds harm."""
+    side.register(HCALCS_DEVICE)
+    side.begin(DeviceType.HCALCS, activate_at=(120, 240))
+    side.settle()
+    side.dcc.reply = unreachable
+    side.arrive(receipt())
+    asked = len(side.dcc.asked)
+    with side.store.database.writing() as connection:
+        connection.execute(update(s.stratum).values(held_at=side.now, held_because="harm"))
+    side.dcc.reply = side.dcc.accept
+    side.reconciler.tick_records()
+    side.pass_(MINUTE)
+    side.settle()
+    assert (Stage.CALLED_OFF, []) == (side.stage(), side.dcc.asked[asked:])
+
+
+def test_what_calls_off_is_not_sent_after_the_time(side, dated):
+    """The DCC was not there until it was due: an answer would say nothing, so the version is read."""
+    side.dcc.reply = unreachable
+    side.act(dated, Act.ABORT)
+    side.settle()
+    side.dcc.reply = side.dcc.accept
+    side.pass_(DAY)
+    asked = len(side.dcc.asked)
+    side.settle()
+    assert (Stage.CALLING_OFF, []) == (side.stage(), side.dcc.asked[asked:])
+    [said] = side.evidence(HCALCS, Fact.CALL_OFF_REFUSED)
+    assert ("too late", Cause.TOO_LATE) == (said.message, said.cause)
+    side.pass_(3 * DAY)
+    side.settle()
+    assert ["ReadFirmwareVersion"] == side.dcc.asked[asked:]
+    side.arrive(read_answer(FirmwareVersion(1), HCALCS, last(side).counter))
+    assert (Stage.CANCELLED, CampaignStatus.ABORTED) == (side.stage(), status(side, dated))
+
+
+def test_a_call_off_that_the_dcc_refuses_leaves_the_device_to_its_activation(side, dated):
+    """E4: the Device does what it was told, and its proof is taken."""
+    side.dcc.reply = refuse("E4")
+    side.act(dated, Act.ABORT)
+    side.settle()
+    assert Stage.CALLING_OFF is side.stage()
+    [said] = side.evidence(HCALCS, Fact.CALL_OFF_REFUSED)
+    assert ("E4", Cause.ACCESS) == (said.message, said.cause)
+    [(first, at)] = commands(side)
+    side.arrive(outcome(first, at=at))
+    assert (Stage.PROVEN, CampaignStatus.ABORTED) == (side.stage(), status(side, dated))
 
 
 # Leases, failures, clocks

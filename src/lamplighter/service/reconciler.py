@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from lamplighter.campaign.decide import decide
+from lamplighter.campaign.decide import calls_off, decide
 from lamplighter.kit.instant import MINUTE, SECOND
 from lamplighter.service import meters, tracing
 from lamplighter.service.inquirer import Inquirer
@@ -156,8 +156,9 @@ class Reconciler:
         expired = store.orders.expire(fence, campaign, now)
         view = store.campaigns.view(campaign, now)
         ready = store.orders.ready(campaign, now, READY_AT_ONE_GO)
-        decision = decide(campaign.plan, view, ready, now)
-        done = store.orders.commit(fence, campaign, view, decision, ready, now)
+        dated = store.orders.dated(campaign, calls_off(campaign.plan, view, now), now)
+        decision = decide(campaign.plan, view, ready, now, dated)
+        done = store.orders.commit(fence, campaign, view, decision, ready, now, dated)
         # What is only looked at must not stop, or slow down, what is done.
         self._guarded(f"forecast:{number}", lambda: store.forecasts.watch(fence, campaign, now) is not None)
         return bool(done or expired)

@@ -6,6 +6,9 @@ refuse the repetition alone. Then the request counts as handed over, and the Dev
 deadline, and a read before anything else is sent. So it does where the answer cannot be believed. Nothing
 overtakes a request that could not be sent.
 
+What calls an activation off goes in the same lane, behind what it calls off, and so under a higher counter.
+Once the activation is due it is sent no more: then a Device's answer would say nothing.
+
 A transform alone has no effect. Where its pre-command was lost with us, it is asked for anew, under a fresh
 counter. Once the pre-command is signed and kept its counter is spent, and only then may several go at once.
 
@@ -47,6 +50,7 @@ _GIVEN_UP: Final = "given up"
 _UNANSWERED: Final = "unanswered"
 _NOBODY: Final = "nobody"
 _UNWANTED: Final = "unwanted"
+_LATE: Final = "too late"
 _QUIET_MIN: Final = SECOND // 4  # after the first failure to reach the DCC; each next one doubles it
 _QUIET_MAX: Final = MINUTE
 _RELEASES_KEPT: Final = 4  # images in memory
@@ -66,8 +70,11 @@ _FACTS: Final = {
     Order.UPDATE_FIRMWARE: _UPDATE,
     Order.UPDATE_PPMID_FIRMWARE: _UPDATE,
     Order.ACTIVATE_FIRMWARE: _Facts(Fact.ACTIVATION_SENT, Fact.ACTIVATION_ACCEPTED, Fact.ACTIVATION_REFUSED),
+    Order.CALL_OFF_ACTIVATION: _Facts(Fact.CALL_OFF_SENT, Fact.CALL_OFF_SENT, Fact.CALL_OFF_REFUSED),
     Order.READ_FIRMWARE_VERSION: _Facts(Fact.READ_SENT, Fact.READ_SENT, Fact.READ_FAILED),
 }
+_COMMANDS: Final = frozenset({Order.ACTIVATE_FIRMWARE, Order.CALL_OFF_ACTIVATION})
+"""What goes to a Device as a command that we sign: SRV 11.3."""
 
 _log = structlog.get_logger(__name__)
 
@@ -103,7 +110,7 @@ class Sender:
         requests = outbox.open_requests(AT_ONE_GO)
         # The DCC may have them or not. To send them again could order what nobody wants any more.
         abandoned = [
-            Answer(it.counter, _UNANSWERED, _FACTS[it.kind].handed_over, f"SRV {it.kind.value}")
+            Answer(it.counter, _UNANSWERED, _FACTS[it.kind].handed_over, f"SRV {it.kind.srv}")
             for it in requests
             if not it.wanted and _may_have_effect(it)
         ]
@@ -113,9 +120,16 @@ class Sender:
             for it in requests
             if not it.wanted and it.kind is Order.ACTIVATE_FIRMWARE and not _may_have_effect(it)
         ]
+        late = [it for it in requests if self._is_too_late(it)]
+        abandoned += [
+            Answer(it.counter, _LATE, Fact.CALL_OFF_REFUSED, _LATE, Cause.TOO_LATE)
+            if not _may_have_effect(it)
+            else Answer(it.counter, _UNANSWERED, Fact.CALL_OFF_SENT, f"SRV {it.kind.srv}")
+            for it in late
+        ]
         if abandoned:
             outbox.answer(fence, abandoned, self._clock())
-        wanted = [it for it in requests if it.wanted]
+        wanted = [it for it in requests if it.wanted and it not in late]
         overtaken = [it.counter for it in wanted if it.attempted_at is None and it.counter <= self._last]
         if overtaken:
             outbox.renew(fence, overtaken, self._clock())
@@ -132,6 +146,11 @@ class Sender:
         if fence == self._lane:
             self._last = max(self._last, counter)
 
+    def _is_too_late(self, request: OpenRequest) -> bool:
+        """Whether it calls off an activation that is due by now."""
+        at = request.execution_at
+        return request.kind is Order.CALL_OFF_ACTIVATION and at is not None and at <= self._clock()
+
     def _send_group(self, hold: Callable[[], Fence], group: Sequence[OpenRequest]) -> bool:
         """Send some requests of one kind; whether the DCC answered them all, and could be believed."""
         fence = hold()
@@ -139,9 +158,9 @@ class Sender:
         group = [it for it in group if it.counter in may]
         if not group:
             return True
-        done, srv = _Pass(), group[0].kind.value
+        done, srv = _Pass(), group[0].kind.srv
         with tracing.span("send requests", srv=srv, requests=len(group)) as span:
-            if group[0].kind is Order.ACTIVATE_FIRMWARE:
+            if group[0].kind in _COMMANDS:
                 self._activate(hold, group, done)
             else:
                 self._ask_each(hold, group, done, self._distribute_or_read)
@@ -224,7 +243,7 @@ class Sender:
         doubtful = isinstance(error, VerificationError | DecodeError)
         if has_effect and (doubtful or request.attempted_at is not None):
             fact, detail = _FACTS[request.kind].handed_over, f"{_GIVEN_UP}: {error}"[:_DETAIL_MAX]
-            answer = Answer(request.counter, _GIVEN_UP, fact, f"SRV {request.kind.value}", detail=detail)
+            answer = Answer(request.counter, _GIVEN_UP, fact, f"SRV {request.kind.srv}", detail=detail)
             done.doubtful = True
         else:
             answer = _given_up(request, error)
@@ -235,9 +254,8 @@ class Sender:
             done.signed.append((request, request.command))
             return
         release = self._release(request.release)
-        signed = self._gateway.transform(
-            request.counter, _device_of(request), release.hash, request.execution_at
-        )
+        execution = duis.CANCEL if request.kind is Order.CALL_OFF_ACTIVATION else request.execution_at
+        signed = self._gateway.transform(request.counter, _device_of(request), release.hash, execution)
         if not isinstance(signed, duis.Response):
             done.signed.append((request, signed))
         elif request.attempted_at is None:
@@ -297,7 +315,7 @@ def _outcome(answer: Answer) -> str:
 
 def _may_have_effect(request: OpenRequest) -> bool:
     """Whether the DCC may have what it would act on; a transform alone has no effect."""
-    if request.kind is Order.ACTIVATE_FIRMWARE:
+    if request.kind in _COMMANDS:
         return request.command is not None
     return request.attempted_at is not None
 
@@ -312,7 +330,7 @@ def _answer(request: OpenRequest, response: duis.Response, *, repeated: bool) ->
     counter, code, facts = request.counter, response.code, _FACTS[request.kind]
     if is_refusal(code) and repeated:
         _log.warning("repetition refused", counter=counter, code=code)
-        return Answer(counter, code, facts.handed_over, f"SRV {request.kind.value}", detail=f"again: {code}")
+        return Answer(counter, code, facts.handed_over, f"SRV {request.kind.srv}", detail=f"again: {code}")
     if is_refusal(code):
         return Answer(counter, code, facts.refused, cause=cause_of_code(code), detail=code)
     match response.body:
