@@ -641,6 +641,13 @@ class Client:
         given = {"stratum": stratum, "reason": reason}
         return cast("Campaign", self._act("POST", f"/campaigns/{number}/release-hold", given))
 
+    def call_off(
+        self, number: int, stratum: str | None = None, device: str | None = None, reason: str = ""
+    ) -> Campaign:
+        """Call off activations of a paused campaign that are dated ahead."""
+        given = {"stratum": stratum, "device": device, "reason": reason}
+        return cast("Campaign", self._act("POST", f"/campaigns/{number}/call-off", given))
+
     def series(self, number: int) -> Series:
         """How many were proven when."""
         return cast("Series", self._get(f"/campaigns/{number}/series"))

@@ -205,6 +205,16 @@ def test_a_held_stratum_is_released_by_name_and_its_failures_are_pardoned(runnin
     assert free["held"] is None
 
 
+@pytest.mark.usefixtures("running")
+def test_activations_are_called_off_while_a_campaign_is_paused(run):
+    """How many is said first; where nothing can come of it, why."""
+    refused = run("campaign", "call-off", "spring")
+    assert (2, True) == (refused.code, "pause it first" in " ".join(refused.err.split()))
+    run("campaign", "pause", "spring")
+    assert "0 activations called off." in run("campaign", "call-off", "spring", "--device", eui(1)).out
+    assert 0 == run("campaign", "call-off", "spring", "--json", "--because", "x").facts["called_off"]
+
+
 @pytest.mark.usefixtures("fleet")
 def test_all_campaigns_are_listed_and_an_empty_list_says_what_to_do(run):
     """Nobody is left before an empty screen."""

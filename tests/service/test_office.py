@@ -88,7 +88,7 @@ ASKS = {
     "campaign": Scope.READ, "dry_run": Scope.READ, "device": Scope.READ, "message": Scope.READ,
     "dead_letters": Scope.READ, "audit": Scope.READ, "audit_head": Scope.READ,
     "add_release": Scope.OPERATE, "withdraw": Scope.OPERATE, "create": Scope.OPERATE, "revise": Scope.OPERATE,
-    "act": Scope.OPERATE, "release_hold": Scope.OPERATE, "replay": Scope.OPERATE,
+    "act": Scope.OPERATE, "release_hold": Scope.OPERATE, "replay": Scope.OPERATE, "call_off": Scope.OPERATE,
     "approve": Scope.APPROVE, "vote": Scope.APPROVE,
 }  # fmt: skip
 ARGUMENTS = {
@@ -470,6 +470,23 @@ def test_a_held_stratum_is_released_with_a_name_and_a_reason(scene):
     scene.office.release_hold(scene.person("oscar"), "spring", "region=North", "known, harmless")
     entry = scene.store.audit.entries(what="release hold")[-1]
     assert ("oscar", "region=North: known, harmless") == (entry.who, entry.detail)
+
+
+def test_activations_are_called_off_while_a_campaign_is_paused_and_of_strata_that_it_has(scene):
+    """A running one would order them again at once; a misspelt stratum is not taken for none."""
+    scene.devices(range(8))
+    scene.approved()
+    operator = scene.person("operator1")
+    scene.office.act(operator, "spring", Act.START)
+    with pytest.raises(UsageError, match="pause it first"):
+        scene.office.call_off(operator, "spring")
+    scene.office.act(operator, "spring", Act.PAUSE)
+    with pytest.raises(UsageError, match="no stratum 'region=Nowhere'"):
+        scene.office.call_off(operator, "spring", "region=Nowhere")
+    found = scene.office.call_off(scene.person("oscar"), "spring", "region=North", reason="rumours")
+    assert (0, CampaignStatus.PAUSED) == (found.devices, found.campaign.campaign.status)
+    entry = scene.store.audit.entries(what="call off")[-1]
+    assert ("oscar", "region=North: rumours") == (entry.who, entry.detail)
 
 
 def test_a_look_at_a_campaign_tells_its_states_and_what_comes_next(scene):

@@ -50,6 +50,7 @@ def test_a_round_trip(site):
     reviewer1.approve_campaign(made["id"], revised["digest"])
     assert "running" == operator1.start_campaign(made["id"], "it is time")["status"]
     assert "paused" == operator1.pause_campaign(made["id"])["status"]
+    assert "paused" == operator1.call_off(made["id"], reason="to be sure")["status"]
     assert "running" == operator1.resume_campaign(made["id"])["status"]
     assert [] == operator1.series(made["id"])["points"]
     with pytest.raises(ApiError) as refused:
@@ -64,7 +65,7 @@ def test_a_round_trip(site):
 
     assert ([], []) == (list(operator1.dead_letters()), list(operator1.storms(active=True)))
     acts = [it["what"] for it in operator1.audit(campaign=made["id"])]
-    assert ["create", "revise", "approve", "start", "pause", "resume", "abort"] == acts
+    assert ["create", "revise", "approve", "start", "pause", "call off", "resume", "abort"] == acts
     file = io.BytesIO()
     operator1.export_audit(file)
     file.seek(0)

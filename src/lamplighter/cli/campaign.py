@@ -18,7 +18,7 @@ from lamplighter.campaign.state import State
 from lamplighter.campaign.status import EFFECTS, Act
 from lamplighter.cli import campaign_pages as pages
 from lamplighter.cli import files, output
-from lamplighter.cli.arguments import DATABASE, Database, Source, Who
+from lamplighter.cli.arguments import DATABASE, Database, Eui, Source, Who
 from lamplighter.cli.output import Report
 from lamplighter.cli.place import now, office, opened, person
 from lamplighter.kit import UsageError
@@ -176,6 +176,36 @@ def release_hold(
     with opened(database) as store:
         office(store).release_hold(person(store, by), name, stratum, because)
         return _show(store, name)
+
+
+@app.command(name="call-off")
+def call_off(
+    name: Name,
+    /,
+    *,
+    stratum: Annotated[
+        str | None, Parameter(help="Of this stratum alone, as `campaign show` prints it.")
+    ] = None,
+    device: Eui | None = None,
+    by: Who = "",
+    because: Because = "",
+    database: Database = DATABASE,
+) -> Report:
+    """Call off activations of a paused campaign that are dated ahead. The Devices keep the image.
+
+    Once the campaign is resumed, they are told to activate it again.
+
+    Parameters
+    ----------
+    device
+        Of this Device alone.
+    """
+    with opened(database) as store:
+        done = office(store).call_off(person(store, by), name, stratum, device, because)
+        report = _show(store, name)
+    said = f"{done.devices:,} activation{'' if done.devices == 1 else 's'} called off."
+    facts = report.facts | {"called_off": done.devices} if isinstance(report.facts, dict) else report.facts
+    return Report(facts, output.stacked(Text(said, "bold"), Text(), report.view), report.passed)
 
 
 @app.command

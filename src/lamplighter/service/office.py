@@ -27,6 +27,7 @@ from lamplighter.service import candidates, told
 from lamplighter.service.clock import wall_clock
 from lamplighter.service.people import Scope
 from lamplighter.store.campaigns import check_name
+from lamplighter.store.orders import READS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -167,6 +168,15 @@ class DryRun:
     def eligible(self) -> int:
         """Devices that are in."""
         return self.verdicts.get(Verdict.ELIGIBLE, 0)
+
+
+class CallOff(NamedTuple):
+    """What came of calling activations off."""
+
+    campaign: CampaignView
+    """As it is then."""
+    devices: int
+    """Whose activation is taken back unsent, or who are told to drop it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -444,6 +454,42 @@ class Office:
         found = self.store.campaigns.find(campaign)
         self.store.campaigns.release_hold(found.id, stratum, person.name, self.clock(), reason)
         return found
+
+    def call_off(
+        self,
+        person: Person,
+        campaign: int | str,
+        stratum: str | None = None,
+        device: Eui64 | None = None,
+        reason: str = "",
+    ) -> CallOff:
+        """Call off activations that are dated ahead: of a paused campaign, of a stratum of it, of one Device.
+
+        They are ordered again once it is resumed. Raises `UsageError` where the campaign is not paused: a
+        running one would order them again at once; held strata, and aborted campaigns, have it done anyway.
+        """
+        person.require(Scope.OPERATE)
+        found, now = self.store.campaigns.find(campaign), self.clock()
+        if found.status is not CampaignStatus.PAUSED:
+            raise UsageError(
+                f"campaign {found.name!r} is {found.status.value}: pause it first, or what is called off is "
+                "ordered again; where a stratum is held or a campaign aborted, it is done by itself"
+            )
+        seen = self.store.campaigns.view(found, now)
+        strata = {it.id for it in seen.strata if stratum is None or it.name == stratum}
+        if not strata:
+            raise UsageError(f"campaign {found.name!r} has no stratum {stratum!r}")
+        told = "" if stratum is None else stratum
+        told = told if device is None else f"{told} {device}".strip()
+        detail = f"{told}: {reason}" if told and reason else told or reason
+        orders, called_off, more = self.store.orders, 0, True
+        while more:
+            dated = orders.dated(found, strata, now, device, READS_MAX)
+            some = orders.call_off(found, seen, dated, person.name, now, detail)
+            called_off += some
+            more = some > 0 and len(dated) == READS_MAX
+            seen = self.store.campaigns.view(found, now)
+        return CallOff(look(self.store, found.id, now), called_off)
 
     # --- Devices and messages
 

@@ -73,7 +73,7 @@ _TOP: Final = (
     _Field("allow_downgrade", flag=True),
     *_plain("batch_max", "sweep_every", "lasts"),
     _Field("blackout", "words"),
-    *_plain("jitter", "activate_at"),
+    *_plain("jitter", "activate_at", "call_off_ahead"),
 )
 _TABLES: Final[Mapping[str, tuple[_Field, ...]]] = {
     "target": (

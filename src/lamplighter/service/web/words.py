@@ -47,7 +47,8 @@ _TONES: Final[Mapping[str, Tone]] = {
             it.value
             for it in (
                 State.SUBMITTED, State.ACCEPTED, State.AT_HUB, State.ON_DEVICE, State.IMAGE_VERIFIED,
-                State.ACTIVATION_SENT, State.ACTIVATION_SCHEDULED, State.ACTIVATED, State.CHECKING,
+                State.ACTIVATION_SENT, State.ACTIVATION_SCHEDULED, State.ACTIVATED, State.CALLING_OFF,
+                State.CALLED_OFF, State.CHECKING,
             )
         ),
         Tone.BUSY,

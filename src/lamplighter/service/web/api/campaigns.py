@@ -15,7 +15,7 @@ from lamplighter.campaign.forecast import Forecast as CampaignForecast
 from lamplighter.campaign.plan import PLAN_CHARACTERS_MAX, Plan
 from lamplighter.campaign.state import State
 from lamplighter.campaign.status import EFFECTS, Act, CampaignStatus
-from lamplighter.kit import UsageError
+from lamplighter.kit import Eui64, UsageError
 from lamplighter.kit.instant import SECOND, to_iso
 from lamplighter.service.office import CampaignView, Office, look
 from lamplighter.service.people import Person
@@ -27,6 +27,7 @@ from lamplighter.service.web.api.shapes import (
     Approver,
     Cursor,
     Digest,
+    Eui,
     Given,
     Id,
     Limit,
@@ -96,6 +97,16 @@ class HoldRelease(Given):
     stratum: Annotated[str, StringConstraints(min_length=1, max_length=2_000)] = Field(
         description="Its name, as the campaign shows it."
     )
+    reason: Reason = ""
+
+
+class WhichActivations(Given):
+    """Whose activations are called off: all of the campaign's, a stratum's, or one Device's."""
+
+    stratum: Annotated[str, StringConstraints(min_length=1, max_length=2_000)] | None = Field(
+        default=None, description="Its name, as the campaign shows it; left out: all."
+    )
+    device: Eui | None = Field(default=None, description="One Device alone; left out: all.")
     reason: Reason = ""
 
 
@@ -431,6 +442,23 @@ def release_hold(
         return office.release_hold(person, number, given.stratum, given.reason).id
 
     return act.act_then_tell(person, do, _telling(office))
+
+
+@router.post(
+    "/campaigns/{number}/call-off",
+    response_model=Campaign,
+)
+def call_off(
+    number: Id, given: WhichActivations, person: Operator, office: TheOffice, act: TheAct
+) -> Response:
+    """Call off activations of a paused campaign that are dated ahead."""
+
+    def do() -> Campaign:
+        _known(office, number)
+        device = None if given.device is None else Eui64.parse(given.device)
+        return _seen(office.call_off(person, number, given.stratum, device, given.reason).campaign)
+
+    return act.act(person, do)
 
 
 @router.get("/campaigns/{number}/series")

@@ -113,7 +113,7 @@ def one(request: Request, office: TheOffice, person: Reader, eui: str) -> Respon
         told = None
         if ordered is not None:
             procedure = office.store.registry.listed(journey.campaign.release).release.procedure
-            told = whereabouts(procedure, journey.campaign.plan, journey.progress, ordered)
+            told = whereabouts(procedure, journey.campaign.plan, journey.progress, ordered, office.clock())
         steps.append(Step(journey, since, told))
     return render(
         request,
