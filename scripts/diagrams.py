@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import lamplighter
-from lamplighter.campaign import Fact, Stage
+from lamplighter.campaign import Fact, Order, Stage
 from lamplighter.campaign.next import DEADLINES, DEADLINES_OF
 from lamplighter.campaign.state import FINAL, FLYING, IMPLIES
 from lamplighter.kit import Chart
@@ -74,6 +74,9 @@ def _mover(stage: Stage) -> str:
     return "the world's" if stage in FLYING else "ours"
 
 
+_AGAINST: Final = {Order.CALL_OFF_ACTIVATION: ", to call one off"}
+
+
 def deadlines() -> str:
     """The rows of the table of deadlines: those that say the same thing of several stages in one."""
     rows = []
@@ -83,7 +86,7 @@ def deadlines() -> str:
             for stage, fact in sorted(DEADLINES[name].items()):
                 by_fact.setdefault(fact, []).append(stage.name.replace("_", " ").lower())
             rows += [
-                f"| SRV {order.value} | {name} | {', '.join(where)} | {fact.value} |"
+                f"| SRV {order.srv}{_AGAINST.get(order, '')} | {name} | {', '.join(where)} | {fact.value} |"
                 for fact, where in by_fact.items()
             ]
     return "\n".join(rows) + "\n"
