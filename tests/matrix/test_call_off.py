@@ -186,7 +186,7 @@ def test_a_pause_leaves_activations_and_an_operator_calls_them_off(store):
     night.act(Act.PAUSE)
     office = Office(store, clock=night.supplier.clock)
     first, *others = night.switches
-    assert 1 == office.call_off(OPERATOR, night.campaign, device=first, reason="a complaint").devices
+    assert 1 == office.call_off(OPERATOR, night.campaign, device=first, reason="a complaint")
     night.pass_(DAY)
     assert {first} == night.holds_image()
     assert len(others) == night.runs()

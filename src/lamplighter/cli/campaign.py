@@ -201,10 +201,10 @@ def call_off(
         Of this Device alone.
     """
     with opened(database) as store:
-        done = office(store).call_off(person(store, by), name, stratum, device, because)
+        devices = office(store).call_off(person(store, by), name, stratum, device, because)
         report = _show(store, name)
-    said = f"{done.devices:,} activation{'' if done.devices == 1 else 's'} called off."
-    facts = report.facts | {"called_off": done.devices} if isinstance(report.facts, dict) else report.facts
+    said = f"{devices:,} activation{'' if devices == 1 else 's'} called off."
+    facts = report.facts | {"called_off": devices} if isinstance(report.facts, dict) else report.facts
     return Report(facts, output.stacked(Text(said, "bold"), Text(), report.view), report.passed)
 
 

@@ -170,15 +170,6 @@ class DryRun:
         return self.verdicts.get(Verdict.ELIGIBLE, 0)
 
 
-class CallOff(NamedTuple):
-    """What came of calling activations off."""
-
-    campaign: CampaignView
-    """As it is then."""
-    devices: int
-    """Whose activation is taken back unsent, or who are told to drop it."""
-
-
 @dataclass(frozen=True, slots=True)
 class Journey:
     """A Device's way through one campaign."""
@@ -462,10 +453,11 @@ class Office:
         stratum: str | None = None,
         device: Eui64 | None = None,
         reason: str = "",
-    ) -> CallOff:
+    ) -> int:
         """Call off activations that are dated ahead: of a paused campaign, of a stratum of it, of one Device.
 
-        They are ordered again once it is resumed. Raises `UsageError` where the campaign is not paused: a
+        Returns of how many Devices: the order is taken back unsent, or they are told to drop it. They are
+        ordered again once it is resumed. Raises `UsageError` where the campaign is not paused: a
         running one would order them again at once; held strata, and aborted campaigns, have it done anyway.
         """
         person.require(Scope.OPERATE)
@@ -489,7 +481,7 @@ class Office:
             called_off += some
             more = some > 0 and len(dated) == READS_MAX
             seen = self.store.campaigns.view(found, now)
-        return CallOff(look(self.store, found.id, now), called_off)
+        return called_off
 
     # --- Devices and messages
 

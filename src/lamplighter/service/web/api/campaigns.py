@@ -453,12 +453,13 @@ def call_off(
 ) -> Response:
     """Call off activations of a paused campaign that are dated ahead."""
 
-    def do() -> Campaign:
+    def do() -> int:
         _known(office, number)
         device = None if given.device is None else Eui64.parse(given.device)
-        return _seen(office.call_off(person, number, given.stratum, device, given.reason).campaign)
+        office.call_off(person, number, given.stratum, device, given.reason)
+        return number
 
-    return act.act(person, do)
+    return act.act_then_tell(person, do, _telling(office))
 
 
 @router.get("/campaigns/{number}/series")
