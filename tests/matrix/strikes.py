@@ -85,8 +85,8 @@ _ANYWHERE = [
 DECKS = {
     "sqlite": [
         *_ANYWHERE,
-        # With one process on its file, a full disk is that process's.
-        Strike(Victim.SENDER, Blow.FILL, Moment.CARRIED_OUT, update=True),
+        # With one process on its file, a full disk is that process's: it finds out by the message that comes.
+        Strike(Victim.SERVE, Blow.FILL, Moment.BROUGHT),
     ],
     "postgresql": [
         *_ANYWHERE,

@@ -25,7 +25,7 @@ SHORT = {
         7,
         (
             Strike(Victim.SENDER, Blow.KILL, Moment.ASKED),  # a process dies of its very first request
-            Strike(Victim.SENDER, Blow.FILL, Moment.CARRIED_OUT, update=True),
+            Strike(Victim.SERVE, Blow.FILL, Moment.BROUGHT),
             Strike(Victim.WEB, Blow.KILL, Moment.DONE),
         ),
         Ending.RELEASED,
