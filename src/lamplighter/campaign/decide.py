@@ -17,9 +17,10 @@ model of hub at a moment of their own, and what waited for the window comes back
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from lamplighter.campaign import gates, rates, windows
@@ -280,14 +281,13 @@ def decide(
     ready  the updates that wait for us, the longest waiting first, not all
     dated  of the strata in `calls_off`, updates whose activation is still to come, the next first, not all
     """
-    flying = sum(count.devices for count in view.counts if count.stage in FLYING)
     match view.status:
         case CampaignStatus.RUNNING if not _is_over(plan, view, now):
-            return _run(plan, view, ready, now, flying, dated)
+            return _run(plan, view, ready, now, dated)
         case CampaignStatus.RUNNING:
-            return _wind_up(plan, view, ready, now, flying, dated, Act.FINISH)
+            return _wind_up(plan, view, ready, now, dated, Act.FINISH)
         case CampaignStatus.ABORTING:
-            return _wind_up(plan, view, ready, now, flying, dated, Act.SETTLE)
+            return _wind_up(plan, view, ready, now, dated, Act.SETTLE)
         case CampaignStatus.PAUSED:
             # What was ordered goes on, but not where it does harm.
             wanted = calls_off(plan, view, now)
@@ -326,13 +326,13 @@ def has_activation(plan: Plan, procedure: Procedure, stage: Stage) -> bool:
 
 def call_off(plan: Plan, view: View, dated: Sequence[Dated], now: Instant) -> Decision:
     """Call off, or take back, because a person wants it: as is done by itself where a stratum is held."""
-    off = _call_off(plan, dated, _Room(plan, view, now), now)
+    off = _call_off(plan, dated, _Room(plan, view, _sums(view), now), now)
     return Decision(again=_all_again(off.again), take_back=tuple(off.take_back))
 
 
 def judge(plan: Plan, view: View) -> dict[int, gates.Judgement]:
     """What the gate says of each stratum, with the numbers behind it."""
-    return _judge(plan, view, _outcomes(view))
+    return _judge(plan, view, _sums(view).outcomes)
 
 
 _Broods = dict[tuple[int, int], gates.Outcomes]
@@ -345,18 +345,52 @@ def _judge(plan: Plan, view: View, outcomes: Mapping[int, _Broods]) -> dict[int,
     }
 
 
-def _outcomes(view: View) -> dict[int, _Broods]:
+@dataclass(slots=True)
+class _Sums:
+    """What a decision wants to know of the tallies, all of it from one way through them."""
+
+    outcomes: dict[int, _Broods]
     """What came of each stratum, by wave and brood."""
-    sums: dict[tuple[int, int, int], list[int]] = {}
+    ordered: dict[tuple[int, int], int] = field(default_factory=dict)
+    """Devices by stratum and wave, whatever came of them."""
+    in_flight: dict[tuple[int, int], int] = field(default_factory=dict)
+    """Those of whom the gate does not know yet, likewise; also where there are none."""
+    loading: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Devices that count against the caps, by region and model of hub."""
+    unfinished: int = 0
+    """Devices that have not come to their end."""
+    queued: set[int] = field(default_factory=set)
+    """Strata with an order that is not handed over."""
+
+
+def _sums(view: View) -> _Sums:
+    found = _Sums({stratum.id: {} for stratum in view.strata})
+    rows: dict[tuple[int, int, int], list[int]] = {}
     for cell, stage, again, devices in view.counts:
-        key = cell.stratum, cell.wave, cell.brood
-        if (row := sums.get(key)) is None:
-            row = sums[key] = [0] * _COLUMNS_IN_ALL
-        row[_COLUMNS[2 * stage + again]] += devices
-    outcomes: dict[int, _Broods] = {stratum.id: {} for stratum in view.strata}
-    for (stratum, wave, brood), (proven, failed, silent, in_flight, _) in sums.items():
-        outcomes[stratum][wave, brood] = gates.Outcomes(proven, failed, silent, in_flight)
-    return outcomes
+        key = cell[1:4]  # stratum, wave and brood
+        if (row := rows.get(key)) is None:
+            row = rows[key] = [0] * _COLUMNS_IN_ALL
+        row[_COLUMNS[again][stage]] += devices
+        if _IS_FINAL[stage]:  # most are
+            continue
+        found.unfinished += devices
+        if stage in LOADING:
+            place = cell.region, cell.hub_model
+            found.loading[place] = found.loading.get(place, 0) + devices
+        if stage is Stage.QUEUED and devices:
+            found.queued.add(cell.stratum)
+    for (stratum, wave, brood), row in rows.items():
+        proven, failed, silent, in_flight, gone = row
+        found.outcomes[stratum][wave, brood] = _group(proven, failed, silent, in_flight)
+        at = stratum, wave
+        found.ordered[at] = found.ordered.get(at, 0) + proven + failed + silent + in_flight + gone
+        found.in_flight[at] = found.in_flight.get(at, 0) + in_flight
+    return found
+
+
+@lru_cache(maxsize=1 << 14)  # most are as they were at the last look
+def _group(proven: int, failed: int, silent: int, in_flight: int) -> gates.Outcomes:
+    return gates.Outcomes(proven, failed, silent, in_flight)
 
 
 def _pardon(broods: Mapping[tuple[int, int], gates.Outcomes], pardoned: int) -> list[gates.Outcomes]:
@@ -396,9 +430,10 @@ def _column(stage: Stage, again: bool) -> _Column:  # noqa: FBT001 # a row's
     return _Column.FAILED if stage in _FAILED or again else _Column.IN_FLIGHT
 
 
-_COLUMNS: Final = [int(_column(stage, again)) for stage in Stage for again in (False, True)]
-"""By stage, and by whether it is a later attempt's."""
+_COLUMNS: Final = [[int(_column(stage, again)) for stage in Stage] for again in (False, True)]
+"""By whether it is a later attempt's, and by stage."""
 _COLUMNS_IN_ALL: Final = len(_Column)
+_IS_FINAL: Final = [stage in FINAL for stage in Stage]
 
 
 def _is_over(plan: Plan, view: View, now: Instant) -> bool:
@@ -410,7 +445,6 @@ def _wind_up(
     view: View,
     ready: Sequence[Ready] | Sequence[Alike],
     now: Instant,
-    flying: int,
     dated: Sequence[Dated],
     act: Act,
 ) -> Decision:
@@ -419,10 +453,8 @@ def _wind_up(
     Where it is not known whether an activation was called off, the Device is first asked for its version, if
     it may be asked now.
     """
-    left = sum(
-        count.devices for count in view.counts if count.stage not in FINAL and count.stage not in FLYING
-    )
-    room = _Room(plan, view, now)
+    sums = _sums(view)
+    room = _Room(plan, view, sums, now)
     off = _call_off(plan, dated, room, now)
     cancel: list[int] = []
     for item in ready:
@@ -439,7 +471,7 @@ def _wind_up(
         take_back=tuple(off.take_back),
         recall=True,
         # Not as the last are cancelled: a word may come just then, and bring one back into the air.
-        act=act if flying == 0 and left == 0 else None,
+        act=None if sums.unfinished else act,
     )
 
 
@@ -448,22 +480,19 @@ def _run(
     view: View,
     ready: Sequence[Ready] | Sequence[Alike],
     now: Instant,
-    flying: int,
     dated: Sequence[Dated],
 ) -> Decision:
-    outcomes = _outcomes(view)
-    course = _waves(plan, view, outcomes, now)
+    sums = _sums(view)
+    course = _waves(plan, view, sums, now)
     held = {stratum.id for stratum in view.strata if stratum.held is not None}
     held |= {hold.stratum for hold in course.holds}
-    new_holds = {hold.stratum for hold in course.holds}
-    room = _Room(plan, view, now)
+    room = _Room(plan, view, sums, now)
     off = _call_off(plan, [item for item in dated if item.cell.stratum in held], room, now)
     owed = _owed(plan, view, ready, room, held, now)
     owed.again.update(off.again)
-    makes = _new(view, course, room, held)
-    unfinished = sum(count.devices for count in view.counts if count.stage not in FINAL)
+    makes = _new(view, course, room, held, sums)
     done = (
-        not unfinished
+        not sums.unfinished
         and not any(view.waiting.values())
         and not any(view.late.values())
         and not view.passed_over
@@ -480,16 +509,13 @@ def _run(
         take_back=tuple(off.take_back),
         # One request names Devices of many strata: all that is unsent is taken back; the others are ordered
         # anew.
-        recall=any(
-            count.stage is Stage.QUEUED and count.devices and count.cell.stratum in new_holds
-            for count in view.counts
-        ),
+        recall=not sums.queued.isdisjoint(hold.stratum for hold in course.holds),
         holds=course.holds,
         settles=course.settles,
         unsettles=course.unsettles,
         opens=course.opens,
         pardons=course.pardons,
-        act=Act.FINISH if done and not flying else None,
+        act=Act.FINISH if done else None,
     )
 
 
@@ -519,16 +545,13 @@ class _Course:
     """A stratum waits only for its soak time."""
 
 
-def _waves(plan: Plan, view: View, outcomes: Mapping[int, _Broods], now: Instant) -> _Course:
+def _waves(plan: Plan, view: View, sums: _Sums, now: Instant) -> _Course:
     course = _Course()
+    outcomes = sums.outcomes
     judgements = _judge(plan, view, outcomes)
     waiting: dict[tuple[int, int], int] = defaultdict(int)
     for place, devices in view.waiting.items():
         waiting[place.stratum, place.wave] += devices
-    flying: dict[tuple[int, int], int] = {}  # also where nobody of a wave is
-    for number, broods in outcomes.items():
-        for (nth, _), brood in broods.items():
-            flying[number, nth] = flying.get((number, nth), 0) + brood.in_flight
     last = len(plan.waves) - 1
     for stratum in view.strata:
         standing = sum(brood.failures for brood in outcomes[stratum.id].values())
@@ -555,12 +578,14 @@ def _waves(plan: Plan, view: View, outcomes: Mapping[int, _Broods], now: Instant
             continue
         wave = plan.waves[stratum.wave]
         good = not waiting[here] and (
-            found.ruling is gates.Ruling.PASS or not wave.gated or not flying.get(here)
+            found.ruling is gates.Ruling.PASS or not wave.gated or not sums.in_flight.get(here)
         )
         if not good:
             if stratum.settled_at is not None:
                 course.unsettles += (stratum.id,)
-        elif here not in flying or (stratum.settled_at is not None and stratum.settled_at + wave.soak <= now):
+        elif here not in sums.in_flight or (
+            stratum.settled_at is not None and stratum.settled_at + wave.soak <= now
+        ):
             course.opens += ((stratum.id, stratum.wave + 1),)
         elif stratum.settled_at is None or now < stratum.settled_at:
             # A clock that was put back makes the soak time begin anew: longer by that, and never shorter.
@@ -574,7 +599,7 @@ def _waves(plan: Plan, view: View, outcomes: Mapping[int, _Broods], now: Instant
 class _Room:
     """What windows, rate and caps leave; each order takes its part."""
 
-    def __init__(self, plan: Plan, view: View, now: Instant) -> None:
+    def __init__(self, plan: Plan, view: View, sums: _Sums, now: Instant) -> None:
         caps = plan.caps
         self._plan = plan
         self._now = now
@@ -591,12 +616,9 @@ class _Room:
         self._estate = _left(caps.in_flight, 0)
         self._regions: dict[str, int] = defaultdict(lambda: _left(caps.per_region, 0))
         self._hub_models: dict[str, int] = defaultdict(lambda: _left(caps.per_hub_model, 0))
-        loading = [
-            Busy(count.cell.region, count.cell.hub_model, count.devices)
-            for count in view.counts
-            if count.stage in LOADING
-        ]
-        for region, hub_model, devices in (*loading, *view.elsewhere):
+        for (region, hub_model), devices in sums.loading.items():
+            self._load(region, hub_model, devices)
+        for region, hub_model, devices in view.elsewhere:
             self._load(region, hub_model, devices)
 
     def is_open(self, kind: windows.Kind) -> bool:
@@ -776,27 +798,27 @@ def _takes(action: Action, item: Ready | Alike, room: _Room) -> int:
     return some
 
 
-def _new(view: View, course: _Course, room: _Room, held: set[int]) -> tuple[Make, ...]:
+def _new(view: View, course: _Course, room: _Room, held: set[int], sums: _Sums) -> tuple[Make, ...]:
     """First orders: strata in turn get even shares, so that a large one does not keep a small one waiting."""
     open_waves = {stratum.id: stratum.wave for stratum in view.strata if stratum.id not in held}
     places: dict[int, list[tuple[Place, int]]] = defaultdict(list)
     sizes: dict[int, int] = defaultdict(int)
-    all_places = Counter(view.waiting) + Counter(view.late)
+    all_places = dict(view.waiting)
+    for place, devices in view.late.items():
+        all_places[place] = all_places.get(place, 0) + devices
     begun = room.begun(all_places)
-    for place, devices in sorted(all_places.items()):
-        if devices and place in begun and place.wave <= open_waves.get(place.stratum, -1):
+    for place, devices in all_places.items():
+        if devices > 0 and place in begun and place.wave <= open_waves.get(place.stratum, -1):
             places[place.stratum].append((place, devices))
             sizes[place.stratum] += devices
-    ordered: dict[tuple[int, int], int] = defaultdict(int)
-    for count in view.counts:
-        ordered[count.cell.stratum, count.cell.wave] += count.devices
+    ordered = defaultdict(int, sums.ordered)
     makes: list[Make] = []
     shares = len(places)
     # The smallest first: what it leaves of its share goes to the others.
     for stratum in sorted(places, key=lambda it: (sizes[it], it)):
         share = min(-(-room.left() // shares), course.limits.get(stratum, _UNBOUNDED))
         shares -= 1
-        for place, devices in places[stratum]:
+        for place, devices in sorted(places[stratum]):
             some = room.load(place.region, place.hub_model, min(devices, share))
             room.updates -= some
             share -= some

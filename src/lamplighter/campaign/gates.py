@@ -345,9 +345,14 @@ def _log_beta(a: float, b: float) -> float:
 
 def _harm(gate: Gate, failures: int, silent: int, ordered: int) -> float:
     """Log M, with all in flight taken for successes."""
-    return _mean(
-        _log_harm(failures, ordered, gate.acceptable_failure_rate, gate.max_failure_rate),
-        _log_harm(silent, ordered, gate.acceptable_silence_rate, gate.max_silence_rate),
+    return _log_harms(
+        failures,
+        silent,
+        ordered,
+        gate.acceptable_failure_rate,
+        gate.max_failure_rate,
+        gate.acceptable_silence_rate,
+        gate.max_silence_rate,
     )
 
 
@@ -361,6 +366,22 @@ def _health(gate: Gate, seen: Outcomes) -> float:
 
 
 @lru_cache(maxsize=1 << 14)  # most strata are as they were at the last look
+def _log_harms(
+    failures: int,
+    silent: int,
+    ordered: int,
+    good_failure_rate: float,
+    bad_failure_rate: float,
+    good_silence_rate: float,
+    bad_silence_rate: float,
+) -> float:
+    return _mean(
+        _log_harm(failures, ordered, good_failure_rate, bad_failure_rate),
+        _log_harm(silent, ordered, good_silence_rate, bad_silence_rate),
+    )
+
+
+@lru_cache(maxsize=1 << 14)
 def _log_harm(bad: int, count: int, good_rate: float, bad_rate: float) -> float:
     if not bad:
         return -inf  # too little to reach any bound, and less than M is as safe

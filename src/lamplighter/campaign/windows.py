@@ -202,6 +202,7 @@ def _edges(windows: Sequence[Window], instant: Instant) -> Iterator[Instant]:
         here = ends
 
 
+@lru_cache(maxsize=256)  # a decision asks of one instant for each kind of order, and more than once
 def _stretch(instant: Instant) -> tuple[int, Instant, Instant]:
     """The offset from UTC in us, and from when until when (exclusive); cut at the turn of the year."""
     marks = _changes(to_datetime(instant).year)

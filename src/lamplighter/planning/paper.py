@@ -199,11 +199,11 @@ class Paper:
         for number, cohort in enumerate(estate.cohorts):
             of[plan.stratum_of(cohort)].append(number)
         everyone = np.arange(len(estate), dtype=np.uint32)
-        bucket = estate.bucket
-        if (estate.cohort[1:] < estate.cohort[:-1]).any():
-            everyone = np.argsort(estate.cohort, kind="stable").astype(np.uint32)
-            bucket = bucket[everyone]
-        ends = np.cumsum(np.bincount(estate.cohort, minlength=len(estate.cohorts)))[:-1]
+        member_of, bucket = estate.cohort, estate.bucket
+        if (member_of[1:] < member_of[:-1]).any():
+            everyone = np.argsort(member_of, kind="stable").astype(np.uint32)
+            member_of, bucket = member_of[everyone], bucket[everyone]
+        ends = np.searchsorted(member_of, np.arange(1, len(estate.cohorts), dtype=np.uint16))
         members, turned = np.split(everyone, ends), np.split(bucket, ends)
         for number, buckets in enumerate(turned):
             if (buckets[1:] < buckets[:-1]).any():
@@ -330,17 +330,16 @@ class Paper:
         self, devices: Places, stage: Stage, now: Instant, cause: Cause = Cause.NONE, step: int | None = None
     ) -> Places:
         """Evidence that implies a stage in the step of each Device; whom it has brought further."""
-        at = devices.astype(np.intp)  # what numpy looks up by; else it would make one for each array
-        old = self.progress.take(at)
-        here = (
-            old & (_STEP_MASK << STEP_SHIFT)
-            if step is None
-            else np.full(len(old), step << STEP_SHIFT, np.int32)
-        )
-        new = here | (FINAL.get(stage, 0) << FINAL_SHIFT | stage << STAGE_SHIFT | cause)
-        moved = new > old
+        at = index(devices)
+        old = self.progress[at].copy()
+        becomes = FINAL.get(stage, 0) << FINAL_SHIFT | stage << STAGE_SHIFT | cause
+        new = (old & (_STEP_MASK << STEP_SHIFT)) | becomes if step is None else step << STEP_SHIFT | becomes
+        moved = old < new
         if not moved.all():
-            devices, at, old, new = devices[moved], at[moved], old[moved], new[moved]
+            devices, old = devices[moved], old[moved]
+            at = index(devices)
+            if isinstance(new, np.ndarray):
+                new = new[moved]
         if len(devices):
             self._move(devices, at, old, new, stage, now)
         return devices
@@ -348,23 +347,23 @@ class Paper:
     def _move(
         self,
         devices: Places,
-        at: NDArray[np.intp],
+        at: NDArray[np.intp] | slice,
         old: NDArray[np.int32],
-        new: NDArray[np.int32],
+        new: NDArray[np.int32] | int,
         stage: Stage,
         now: Instant,
     ) -> None:
         self.progress[at] = new
-        cells, was, will = self._cell.take(at), old >> STAGE_SHIFT, new >> STAGE_SHIFT
-        # Neighbours mostly stand alike: one sum for many.
-        begins, lengths = runs(cells, was, will)
-        some, was_some = cells[begins] * np.intp(_SLOTS), was[begins]
-        known = was_some > 0
-        np.add.at(self._tally, (some + _slots(was_some))[known], -lengths[known])
-        np.add.at(self._tally, some + _slots(will[begins]), lengths)
-        before = was & _STAGE_MASK
+        cells = self._cell[at]
+        # Neighbours mostly stand alike: one sum for many. Who stood alike and hears the same, stands alike.
+        begins, lengths = runs(cells, old)
+        some, was = cells[begins] * np.intp(_SLOTS), old[begins] >> STAGE_SHIFT
+        will = (new[begins] if isinstance(new, np.ndarray) else np.full(1, new, np.int32)) >> STAGE_SHIFT
+        known = was > 0
+        np.subtract.at(self._tally, (some + _slots(was))[known], lengths[known])
+        np.add.at(self._tally, some + _slots(will), lengths)
         if len(self._busy):
-            flew = (old > 0) & _IS_FLYING[before]
+            flew = (old > 0) & _IS_FLYING[old >> STAGE_SHIFT & _STAGE_MASK]
             if stage in FLYING:
                 np.add.at(self._busy, self.estate.hub[devices[~flew]], 1)
             else:
@@ -372,17 +371,17 @@ class Paper:
         if stage in READY:
             self.changed = True
             self._since[at] = now
-            self._put(devices, now)
+            self._put(devices, now, at)
             return
-        if _IS_READY[was_some & _STAGE_MASK].any():
-            self._ready_at[devices[_IS_READY[before]]] = 0
+        if _IS_READY[was & _STAGE_MASK].any():
+            self._ready_at[devices[_IS_READY[old >> STAGE_SHIFT & _STAGE_MASK]]] = 0
             self.changed = True
         self.changed |= stage not in FLYING
 
-    def _put(self, devices: Places, at: int) -> None:
-        """These wait for us from then on."""
-        self._ready_at[devices] = at
-        heappush(self._coming, (at, next(self._tie), devices))
+    def _put(self, devices: Places, until: int, at: NDArray[np.intp] | slice | None = None) -> None:
+        """These wait for us from then on; `at`: what they are looked up by, where it is known."""
+        self._ready_at[index(devices) if at is None else at] = until
+        heappush(self._coming, (until, next(self._tie), devices))
 
     def expire(self, now: Instant) -> None:
         """As `store.orders.Orders.expire`."""
@@ -406,10 +405,10 @@ class Paper:
         facts: dict[Stage, Fact] = {}
         for name in past:
             facts.update(DEADLINES[name])
-        mine = batch.devices[self.progress[batch.devices] < _ENDS]  # most have ended
+        mine = batch.devices[self.progress[index(batch.devices)] < _ENDS]  # most have ended
         batch.devices = mine = mine[self._batch[mine] == number]
         stages = self.progress[mine] >> STAGE_SHIFT & _STAGE_MASK
-        for stage in np.unique(stages).tolist():
+        for stage in kinds(stages):
             if (fact := facts.get(Stage(stage))) is not None:
                 self.tell(mine[stages == stage], IMPLIES[fact], now, Cause.SILENCE, batch.step)
         following = batch.deadline + 1
@@ -483,7 +482,7 @@ class Paper:
                 continue
             devices = self._devices(numbers)
             causes = self.progress[devices] & ((1 << STAGE_SHIFT) - 1)
-            for cause in np.unique(causes).tolist():
+            for cause in kinds(causes):
                 done |= bool(len(self.tell(devices[causes == cause], stage, now, Cause(cause))))
         defer: dict[int, int] = dict(decision.defer)
         for again in decision.again:
@@ -536,7 +535,7 @@ class Paper:
                 done = True
                 if len(found):
                     wanted -= len(found)
-                    at = _place(found)
+                    at = index(found)
                     self._cell[at] = self._cell_of(make)
                     first, self._numbered = self._numbered, self._numbered + len(found)
                     self.ids[at] = np.arange(first + 1, self._numbered + 1, dtype=np.int32)
@@ -590,7 +589,7 @@ class Paper:
         self._batches[number] = _Batch(kind, step, devices, now)
         due_at = Instant(now + self.plan.deadlines.of(DEADLINES_OF[kind][0]))
         heappush(self._deadlines, (due_at, number))
-        self._batch[devices] = number
+        self._batch[index(devices)] = number
         self._unsent.append(number)
         is_update = kind.value in UPDATES
         self.requests[kind] += 1 if is_update else len(devices)
@@ -656,12 +655,13 @@ class Paper:
         return Counter({Cause(number): int(some) for number, some in enumerate(found) if some})
 
 
-def _place(devices: Places) -> NDArray[np.intp] | slice:
+def index(devices: Places) -> NDArray[np.intp] | slice:
     """What numpy looks these up by: a stretch, where they are one."""
-    first, last = int(devices[0]), int(devices[-1])
-    if last - first == len(devices) - 1 and (devices[1:] > devices[:-1]).all():
-        return slice(first, last + 1)
-    return devices.astype(np.intp)
+    if len(devices):
+        first, last = int(devices[0]), int(devices[-1])
+        if last - first == len(devices) - 1 and (devices[1:] > devices[:-1]).all():
+            return slice(first, last + 1)
+    return devices.astype(np.intp)  # else it would make one for each array
 
 
 def _slots(standing: NDArray[np.int32]) -> NDArray[np.intp]:
@@ -672,13 +672,22 @@ def _slots(standing: NDArray[np.int32]) -> NDArray[np.intp]:
 
 def runs(*columns: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Where rows begin that differ from the one before, and how many in a row are alike from there."""
-    differs = np.ones(len(columns[0]), bool)
-    if len(differs):
-        differs[1:] = False
-        for column in columns:
-            differs[1:] |= column[1:] != column[:-1]
-    begins = np.flatnonzero(differs)
-    return begins, np.diff(begins, append=len(differs))
+    count = len(columns[0])
+    if not count:
+        return np.zeros(0, np.intp), np.zeros(0, np.intp)
+    differs = columns[0][1:] != columns[0][:-1]
+    for column in columns[1:]:
+        differs |= column[1:] != column[:-1]
+    changes = differs.nonzero()[0]
+    edges = np.empty(len(changes) + 2, np.intp)
+    edges[0], edges[-1] = 0, count
+    np.add(changes, 1, out=edges[1:-1])
+    return edges[:-1], edges[1:] - edges[:-1]
+
+
+def kinds(column: NDArray[Any]) -> list[int]:
+    """Which small numbers occur, rising."""
+    return np.bincount(column, minlength=1).nonzero()[0].tolist()
 
 
 def _table(stages: Iterable[Stage] | Mapping[Stage, int]) -> NDArray[np.bool_]:

@@ -33,7 +33,7 @@ from lamplighter.lab.flow import Kind as FlowKind
 from lamplighter.lab.flow import Stage as Heard
 from lamplighter.lab.flow.chance import philox
 from lamplighter.lab.wan import RECEIPT_OCTETS
-from lamplighter.planning.paper import Paper, runs
+from lamplighter.planning.paper import Paper, index, kinds, runs
 from lamplighter.registry import Procedure
 
 if TYPE_CHECKING:
@@ -240,18 +240,22 @@ class World:
                 case Order.READ_FIRMWARE_VERSION:
                     self._read(paper, handed.devices, now)
         if updates:
-            self._update(paper, np.sort(np.concatenate(updates)), now)
+            everyone = np.concatenate(updates)
+            if (everyone[1:] < everyone[:-1]).any():
+                everyone.sort()
+            self._update(paper, everyone, now)
         return True
 
     def _update(self, paper: Paper, devices: Places, now: Instant) -> None:
-        before = self.course.attempts[devices].copy()
+        at = index(devices)
+        before = self.course.attempts[at].copy()
         if self._mixed:
             which = self._load_of[self._scene.estate.cohort[devices]]
             for number, behaviour in enumerate(self._behaviours):
                 self.course.order(devices[which == number], now, self._loads[behaviour])
         else:
             self.course.order(devices, now)
-        accepted = self.course.attempts[devices] != before
+        accepted = self.course.attempts[at] != before
         self._carry(self.down, devices if accepted.all() else devices[accepted], self._scene.octets, now)
         if not accepted.all():
             left = devices[~accepted]
@@ -326,9 +330,9 @@ class World:
             if first == last:
                 continue
             devices, outcomes = reports.device[first:last], reports.outcome[first:last]
-            kinds = np.flatnonzero(np.bincount(outcomes, minlength=1)).tolist()
-            for outcome in kinds:
-                mine = devices if len(kinds) == 1 else devices[outcomes == outcome]
+            told = kinds(outcomes)
+            for outcome in told:
+                mine = devices if len(told) == 1 else devices[outcomes == outcome]
                 stage, cause = _MEANS[heard, Outcome(outcome)]
                 paper.tell(mine, stage, now, cause)
             if (weight := _WEIGHTS.get(heard)) is not None:
@@ -349,7 +353,7 @@ class World:
 
     def _carry(self, table: NDArray[np.int64], devices: Places, octets: int, now: Instant) -> None:
         day = min((now - self._scene.start) // DAY, self._days - 1)
-        region = self.fleet.region[devices]
+        region = self.fleet.region[index(devices)]
         begins, lengths = runs(region)  # neighbours are mostly in the same
         np.add.at(table[:, day], region[begins], octets * lengths)
 
