@@ -13,6 +13,8 @@ from lamplighter.campaign.gates import (
     Gate,
     Outcomes,
     Ruling,
+    _harmless,
+    _log_harm,
     has_passed,
     interval,
     log_beta_tail,
@@ -144,6 +146,20 @@ def test_a_stratum_without_failures_passes_at_43():
     assert 43 == wanting(GATE, Outcomes())
     assert Ruling.WAIT is verdict(GATE, Outcomes(proven=42)).ruling
     assert Ruling.PASS is verdict(GATE, Outcomes(proven=43)).ruling
+
+
+@given(
+    st.integers(1, 3_000),
+    st.data(),
+    st.floats(0.001, 0.6),
+    st.floats(0.001, 0.3),
+)
+def test_what_is_passed_over_unreckoned_could_not_have_grown(ordered, data, good, more):
+    """Where either rate explains as well how many fail, the likelihood ratio is at most 1 for any above."""
+    bad = good + more
+    most = int(_harmless(good, bad) * ordered)
+    assert good < _harmless(good, bad) < bad
+    assert _log_harm(data.draw(st.integers(0, most)), ordered, good, bad) <= 1e-9
 
 
 def test_nothing_is_wanted_while_failures_speak_of_harm_and_more_is_to_be_heard():

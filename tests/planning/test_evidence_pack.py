@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import event
 from tests.store.campaigning import ONE_WAVE, START, TARGET, Fleet
 
 from lamplighter.campaign import Fact
@@ -144,6 +145,28 @@ def test_the_audit_is_proven_against_a_head_that_was_kept(setting):
     assert "audit-truncated" == check
     check, _ = wrong(octets, head=chain.Head(1, kept.digest))
     assert "audit-head" == check
+
+
+def test_what_happens_while_a_pack_is_gathered_stands_in_no_part_of_it(setting, database_url):
+    """Somebody pauses the campaign after the first of many reads: all of the pack is of the moment before."""
+    other = Store.open(database_url)
+    head = setting.store.audit.head()
+
+    asked = []
+
+    @event.listens_for(setting.fleet.database.engine, "before_cursor_execute")
+    def _pause(_connection, _cursor, statement, *_):
+        asked.append(statement)
+        if 2 == sum(each.lstrip().startswith("SELECT") for each in asked):
+            other.campaigns.act(setting.campaign.id, Act.PAUSE, "operator1", AS_OF)
+            asked.append("SELECT once")
+
+    gathered = setting.gathered()
+    assert "paused" == other.campaigns.find(setting.campaign.id).status.value
+    other.close()
+    assert "running" == json.loads(gathered.members["campaign.json"])["status"]
+    assert head == gathered.head
+    verify(sealed(gathered.members, about=gathered.about))
 
 
 def test_votes_of_a_board_are_proven_too(database_url):

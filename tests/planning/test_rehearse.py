@@ -14,7 +14,18 @@ from lamplighter.kit.instant import DAY, HOUR, from_iso
 from lamplighter.lab.devices import Behaviour, Manner
 from lamplighter.planning import fleet as fleets
 from lamplighter.planning.assumptions import Assumptions, Range
-from lamplighter.planning.calibration import Case, cover, figures, known, run, scene, tables, wilson
+from lamplighter.planning.calibration import (
+    MEASURES,
+    OF_A_HOLD,
+    Case,
+    cover,
+    figures,
+    known,
+    run,
+    scene,
+    tables,
+    wilson,
+)
 from lamplighter.planning.effects import BAD, effects, harms
 from lamplighter.planning.estate import described, procedure_of
 from lamplighter.planning.forecast import ensemble, forecast, rank, three
@@ -122,6 +133,19 @@ def test_bad_firmware_in_one_stratum_holds_that_one_alone():
     assert 270 < course.reached <= 300
 
 
+def test_firmware_that_fails_on_a_share_of_devices_fails_on_that_share():
+    """Half of stratum B, with a gate that lets it pass: about half of its Devices are proven."""
+    gate = replace(PLAN.gate, acceptable_failure_rate=0.7, max_failure_rate=0.95)
+    its = stage(replace(PLAN, gate=gate))
+    bad = {n: Behaviour(Manner.NEVER_BOOTS) for n, it in enumerate(its.estate.cohorts) if it.hub_model == "B"}
+    sizes = np.bincount(its.estate.cohort)
+    inside = sum(int(sizes[n]) for n in bad)
+    course = rehearse(its, Assumptions().draw("b"), "b", bad=bad, bad_share=0.5)
+    spared = course.reached - (len(its.estate) - inside)
+    assert () == course.held
+    assert 0.35 * inside < spared < 0.55 * inside
+
+
 def test_a_fault_is_told_apart_from_chance():
     """With lost alerts it takes longer or fewer are proven; a fault that is not there changes nothing."""
     world = Assumptions(alerts_lost=Range(0, 0)).draw("effects")
@@ -191,6 +215,15 @@ def test_a_calibration_counts_what_it_ran():
     for it in cover(trials):
         assert 2 == it.within + it.below + it.above
     assert "**tiny**: 2 campaigns" in tables(kept)
+
+
+def test_a_calibration_of_bad_releases_has_holds_and_what_was_ordered_before_them():
+    """A gate holds in truth, and one more line is in the table."""
+    case = Case("bad", Assumptions(), Assumptions(), 3, 9, Range(0.5, 0.8))
+    trials = run(case, "a test's own")
+    assert any(each.held for each in trials)
+    assert [*MEASURES, OF_A_HOLD] == [it.measure for it in cover(trials)]
+    assert all(each.truth[-1] > 0 for each in trials if each.held)
 
 
 def test_wilsons_interval():

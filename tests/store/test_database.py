@@ -28,6 +28,22 @@ def test_a_reader_sees_one_moment(database):
         assert before + 1 == reader.execute(count).scalar_one()
 
 
+def test_several_reads_of_a_snapshot_see_one_moment(database):
+    """What is committed between them stands in none; and who would write within is told so."""
+    count = select(func.count()).select_from(s.refusal)
+    with database.snapshot():
+        with database.reading() as reader:
+            before = reader.execute(count).scalar_one()
+        with database.engine.begin() as writer:
+            writer.execute(insert(s.refusal).values(day=0, reason="x", messages=1))
+        with database.reading() as reader:
+            assert before == reader.execute(count).scalar_one()
+        with pytest.raises(RuntimeError, match="snapshot"), database.writing():
+            pass
+    with database.reading() as reader:
+        assert before + 1 == reader.execute(count).scalar_one()
+
+
 def test_a_writer_sees_what_was_committed_while_it_waited(database):
     """Whoever has waited for a lock must look at what the other one did."""
     count = select(func.count()).select_from(s.refusal)

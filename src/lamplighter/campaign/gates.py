@@ -219,6 +219,8 @@ def verdict(gate: Gate, groups: Outcomes | Sequence[Outcomes]) -> Judgement:
     """Judge a stratum by its groups, in the order of their orders. A HOLD is for the caller to remember."""
     proven = failed = silent = in_flight = 0
     harm = 0.0
+    failures_below = _harmless(gate.acceptable_failure_rate, gate.max_failure_rate)
+    silences_below = _harmless(gate.acceptable_silence_rate, gate.max_silence_rate)
     # Sums as bare numbers: a look at all strata adds up thousands of groups.
     for group in (groups,) if isinstance(groups, Outcomes) else groups:
         proven += group.proven
@@ -227,7 +229,9 @@ def verdict(gate: Gate, groups: Outcomes | Sequence[Outcomes]) -> Judgement:
         in_flight += group.in_flight
         if group.failed or group.silent:  # without one, M cannot have grown
             failures = failed + silent
-            harm = max(harm, _harm(gate, failures, silent, proven + failures + in_flight) / _LN_10)
+            ordered = proven + failures + in_flight
+            if failures > failures_below * ordered or silent > silences_below * ordered:
+                harm = max(harm, _harm(gate, failures, silent, ordered) / _LN_10)
     total = Outcomes(proven, failed, silent, in_flight)
     health = _health(gate, total) / _LN_10
     if total.resolved < gate.minimum_sample:
@@ -363,6 +367,17 @@ def _health(gate: Gate, seen: Outcomes) -> float:
         _log_health(failures, seen.ordered, gate.max_failure_rate),
         _log_health(silences, seen.ordered, gate.max_silence_rate),
     )
+
+
+@lru_cache(maxsize=64)
+def _harmless(good_rate: float, bad_rate: float) -> float:
+    """The rate at which what was seen is as likely under both: up to it M is at most 1.
+
+    M averages the likelihood ratio over rates from the harmful one up. Where it is at most 1 for the harmful
+    rate, it is for all above.
+    """
+    good, bad = log1p(-good_rate) - log1p(-bad_rate), log(bad_rate / good_rate)
+    return good / (good + bad)
 
 
 @lru_cache(maxsize=1 << 14)  # most strata are as they were at the last look

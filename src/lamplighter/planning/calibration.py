@@ -2,7 +2,8 @@
 
 Each trial is another campaign: plan, fleet and release are drawn from its number. The truth is one course of
 it in flow mode, in circumstances that the forecaster does not know; the forecast is an ensemble of others. No
-seed is used for both. A `Case` says what the truth is drawn from, and what the forecaster believes.
+seed is used for both. A `Case` says what the truth is drawn from, and what the forecaster believes. Where the
+truth comes from elsewhere, as from the lab's exact mode in scripts/exact_truth.py, `run` is told how.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from lamplighter.campaign import plan as plans
 from lamplighter.campaign.forecast import departure
 from lamplighter.kit import FirmwareVersion, ImageHash, Instant, UsageError
 from lamplighter.kit.instant import HOUR, from_iso
+from lamplighter.lab.devices import Behaviour, Manner
 from lamplighter.lab.flow.chance import philox
 from lamplighter.planning.assumptions import Assumptions, Range, RegionalLink
 from lamplighter.planning.estate import described, procedure_of
@@ -96,6 +98,9 @@ class Case(NamedTuple):
     """How many campaigns."""
     members: int
     """Rehearsals of each forecast."""
+    bad: Range | None = None
+    """The share of Devices behind the first model of hub on which the release fails: drawn anew for the truth
+    and for each rehearsal. None: it is sound."""
 
 
 def known(assumptions: Assumptions) -> Assumptions:
@@ -128,6 +133,7 @@ def cases(trials: int = TRIALS) -> tuple[Case, ...]:
         Case("as assumed", usual, usual, trials, MEMBERS),
         Case("the world is twice as varied as assumed", usual.widened(2), usual, fewer, MEMBERS_FEW),
         Case("the forecaster draws nothing: middle figures", usual, known(usual), fewer, MEMBERS_FEW),
+        Case("a release that fails in one stratum", usual, usual, fewer, MEMBERS_FEW, Range(0.3, 0.8)),
     )
 
 
@@ -140,6 +146,9 @@ MEASURES: Final = (
     "failures",
 )
 """What is forecast and held against the truth; the first is the campaign's completion."""
+OF_A_HOLD: Final = "ordered before the hold"
+"""Devices of held strata, where a release is bad."""
+_BAD: Final = (Manner.NEVER_BOOTS, Manner.NEVER_REPORTS)
 
 
 def measured(course: Course) -> tuple[int, ...]:
@@ -210,26 +219,54 @@ def scene(number: int, seed: str) -> Scene:
     return Scene(plan, procedure, octets, estate, Instant(_START + int(dice.integers(0, 168)) * HOUR), _STEP)
 
 
-def trial(number: int, case: Case, seed: str) -> Trial:
-    """Forecast one campaign, and run it."""
+def in_flow(number: int, case: Case, seed: str) -> Trial:
+    """Forecast one campaign, and run it, both in flow mode."""
     its = scene(number, seed)
     name = f"{seed}/truth/{number}"
-    truth = rehearse(its, case.truth.draw(name), name)
-    courses = ensemble(its, case.belief, seed=f"{seed}/forecast/{number}", members=case.members)
-    return compare(its, truth, courses)
+    if case.bad is None:
+        truth = rehearse(its, case.truth.draw(name), name)
+        courses = ensemble(its, case.belief, seed=f"{seed}/forecast/{number}", members=case.members)
+        return compare(its, truth, courses)
+    truth = _spoilt(its, case.truth, case.bad, number, name)
+    members = [f"{seed}/forecast/{number}/{member}" for member in range(case.members)]
+    courses = [_spoilt(its, case.belief, case.bad, number, each) for each in members]
+    return compare(its, truth, courses, [_of_a_hold(course) for course in (truth, *courses)])
 
 
-def compare(its: Scene, truth: Course, courses: Sequence[Course]) -> Trial:
-    """One truth against one forecast."""
+def _spoilt(its: Scene, drawn_from: Assumptions, share: Range, number: int, seed: str) -> Course:
+    """One course in which the release fails on some Devices behind the first model of hub."""
+    behaviour = Behaviour(_BAD[number % len(_BAD)])
+    model = its.estate.cohorts[0].hub_model
+    bad = {place: behaviour for place, it in enumerate(its.estate.cohorts) if it.hub_model == model}
+    return rehearse(
+        its, drawn_from.draw(seed), seed, bad=bad, bad_share=share.draw(philox(seed, "bad share"))
+    )
+
+
+def _of_a_hold(course: Course) -> int:
+    return sum(held.ordered for held in course.held)
+
+
+def compare(its: Scene, truth: Course, courses: Sequence[Course], more: Sequence[int] = ()) -> Trial:
+    """One truth against one forecast.
+
+    more  one more measure, of the truth and of each course
+    """
     made = forecast(its, courses, its.start)
     rows = [measured(course) for course in courses]
+    true = measured(truth)
+    if more:
+        true = (*true, more[0])
+        rows = [(*row, one) for row, one in zip(rows, more[1:], strict=True)]
     left = any(
         departure(made, since, proven) is not None
         for since, proven in zip(truth.since.tolist(), truth.proven.tolist(), strict=True)
     )
-    return Trial(
-        measured(truth), tuple(map(three, zip(*rows, strict=True))), left, made.sure, bool(truth.held)
-    )
+    return Trial(true, tuple(map(three, zip(*rows, strict=True))), left, made.sure, bool(truth.held))
+
+
+def _one(number: int, case: Case, seed: str, trial: Callable[[int, Case, str], Trial]) -> Trial:
+    return trial(number, case, seed)
 
 
 def run(
@@ -238,9 +275,13 @@ def run(
     *,
     workers: int = 1,
     progress: Callable[[int], object] = lambda _: None,
+    trial: Callable[[int, Case, str], Trial] = in_flow,
 ) -> list[Trial]:
-    """All trials of a case; the same for any number of worker processes."""
-    one = partial(trial, case=case, seed=seed)
+    """All trials of a case; the same for any number of worker processes.
+
+    trial  forecasts one campaign, by its number, and runs it
+    """
+    one = partial(_one, case=case, seed=seed, trial=trial)
     if case.trials < 1:
         raise UsageError("a calibration is of one trial at least")
     found: list[Trial] = []
@@ -284,7 +325,7 @@ class Cover(NamedTuple):
 def cover(trials: Sequence[Trial]) -> list[Cover]:
     """Count, by `MEASURES`."""
     found = []
-    for place, name in enumerate(MEASURES):
+    for place, name in enumerate((*MEASURES, OF_A_HOLD)[: len(trials[0].truth)]):
         pairs = [(each.truth[place], each.bands[place]) for each in trials]
         below = sum(truth < band.low for truth, band in pairs)
         above = sum(truth > band.high for truth, band in pairs)

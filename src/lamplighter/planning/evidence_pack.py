@@ -82,20 +82,27 @@ def gather(store: Store, campaign: int, as_of: Instant) -> Gathered:
 
     Raises `VerificationError` where the store's own audit is broken, `UsageError` for an unknown campaign.
     """
-    found = store.campaigns.find(campaign)
-    listed = store.registry.listed(found.release)
-    release = listed.release
-    updates = store.metrics.updates([found.id])
-    metrics = measures.measure(updates, as_of, by=GROUPED_BY)
-    first = Instant(int(updates.first[:, 0].min())) if len(updates) else found.created_at
-    storms = store.storms.between(first, as_of)
-    campaigns, places, lines = measures.write_updates(updates)
-    with store.database.reading() as connection:
+    # All of one moment, so that no member knows what another does not; and read without a pause, for a
+    # database breaks off who keeps a transaction open and asks nothing.
+    with store.database.snapshot(), store.database.reading() as connection:
+        found = store.campaigns.find(campaign)
+        listed = store.registry.listed(found.release)
+        before, head, export = _audit(store, found.id)
+        updates = store.metrics.updates([found.id])
+        first = Instant(int(updates.first[:, 0].min())) if len(updates) else found.created_at
+        storms, volumes = store.storms.between(first, as_of), store.storms.volumes(first, as_of)
         plan = (
             connection.execute(select(s.campaign.c.plan).where(s.campaign.c.id == found.id))
             .scalar_one()
             .encode()
         )
+        verdicts = store.campaigns.verdicts(found.id)
+        approvals, votes = store.campaigns.approvals(found.id), store.campaigns.votes(found.id)
+        strata = store.campaigns.view(found, as_of).strata
+        versions = store.campaigns.plans(found.id)
+    release = listed.release
+    metrics = measures.measure(updates, as_of, by=GROUPED_BY)
+    campaigns, places, lines = measures.write_updates(updates)
     members: dict[str, bytes | Iterable[bytes]] = {
         "readme.txt": README.encode(),
         "campaign.json": _json(
@@ -111,10 +118,7 @@ def gather(store: Store, campaign: int, as_of: Instant) -> Gathered:
                 "started_at": None if found.started_at is None else to_iso(found.started_at),
                 "ended_at": None if found.ended_at is None else to_iso(found.ended_at),
                 "verdicts": {
-                    it.name: devices
-                    for it, devices in sorted(
-                        store.campaigns.verdicts(found.id).items(), key=lambda it: it[0].name
-                    )
+                    it.name: devices for it, devices in sorted(verdicts.items(), key=lambda it: it[0].name)
                 },
                 "release": {
                     "id": listed.id,
@@ -135,19 +139,18 @@ def gather(store: Store, campaign: int, as_of: Instant) -> Gathered:
         "approvals.json": _json(
             {
                 "approvals": [
-                    {"who": it.approver, "at": to_iso(it.at), "valid": it.valid}
-                    for it in store.campaigns.approvals(found.id)
+                    {"who": it.approver, "at": to_iso(it.at), "valid": it.valid} for it in approvals
                 ],
                 "votes": [
                     {"who": it.member, "choice": it.choice.value, "at": to_iso(it.at), "valid": it.valid}
-                    for it in store.campaigns.votes(found.id)
+                    for it in votes
                 ],
             }
         ),
         "strata.json": _json(
             [
                 {"name": it.name, "wave": it.wave, "held_because": it.held, "pardoned": it.pardoned}
-                for it in store.campaigns.view(found, as_of).strata
+                for it in strata
             ]
         ),
         "campaigns.csv": campaigns,
@@ -158,7 +161,7 @@ def gather(store: Store, campaign: int, as_of: Instant) -> Gathered:
         "report.html": metrics_page(metrics, storms=storms).encode(),
         "storms.json": _json(
             {
-                "volumes": [it._asdict() for it in store.storms.volumes(first, as_of)],
+                "volumes": [it._asdict() for it in volumes],
                 "storms": [
                     {
                         "id": it.id,
@@ -175,7 +178,7 @@ def gather(store: Store, campaign: int, as_of: Instant) -> Gathered:
             }
         ),
     }
-    for version in store.campaigns.plans(found.id):
+    for version in versions:
         members[f"plans/{version.number}.json"] = _json(
             {
                 "number": version.number,
@@ -185,8 +188,6 @@ def gather(store: Store, campaign: int, as_of: Instant) -> Gathered:
                 "plan": json.loads(plans.encode(version.plan)),
             }
         )
-    # Last: whatever was approved by now stands in it.
-    before, head, export = _audit(store, found.id)
     members["audit.jsonl"] = export
     members["audit.json"] = _json({"before": str(before), "head": str(head)})
     about = {

@@ -165,7 +165,7 @@ class Paper:
         self.ids = np.zeros(count, np.int32)
         self._since = np.zeros(count, np.int64)
         self._ready_at = np.zeros(count, np.int64)
-        self._cell = np.zeros(count, np.uint32)
+        self._cell = np.zeros(count, np.int32)
         self._batch = np.zeros(count, np.int32)
         self._numbered = 0
         self._device_of: Places = np.zeros(count, np.uint32)  # by number, from 1
@@ -179,6 +179,7 @@ class Paper:
         self._numbers = counter(1)
         self._deadlines: list[tuple[Instant, int]] = []
         self._unsent: list[int] = []
+        self._is_up = False
         self._coming: list[tuple[int, int, Places]] = []
         self._tie = counter()
         self._waiting: Places = np.zeros(0, np.uint32)
@@ -281,13 +282,13 @@ class Paper:
         fresh: list[Places] = []
         while self._coming and self._coming[0][0] <= now:
             at, _, devices = heappop(self._coming)
-            fresh.append(devices[self._ready_at[devices] == at])
+            fresh.append(devices[self._ready_at.take(devices) == at])
         found = np.concatenate([self._waiting, *fresh]) if fresh else self._waiting
-        times = self._ready_at[found]
+        times = self._ready_at.take(found)
         waits = (times > 0) & (times <= now)
         found = found[waits]
         if fresh:  # else they are in their order
-            found = found[np.lexsort((self.ids[found], times[waits]))]
+            found = found[np.lexsort((self.ids.take(found), times[waits]))]
             found = found[runs(found)[0]]  # some wait already
         self._waiting = found
         some = found[:limit].astype(np.intp)
@@ -331,9 +332,12 @@ class Paper:
     ) -> Places:
         """Evidence that implies a stage in the step of each Device; whom it has brought further."""
         at = index(devices)
-        old = self.progress[at].copy()
+        old = _taken(self.progress, at)
         becomes = FINAL.get(stage, 0) << FINAL_SHIFT | stage << STAGE_SHIFT | cause
-        new = (old & (_STEP_MASK << STEP_SHIFT)) | becomes if step is None else step << STEP_SHIFT | becomes
+        new: NDArray[np.int32] | int = step << STEP_SHIFT | becomes if step is not None else 0
+        if step is None:
+            new = old & (_STEP_MASK << STEP_SHIFT)
+            new |= becomes
         moved = old < new
         if not moved.all():
             devices, old = devices[moved], old[moved]
@@ -354,7 +358,7 @@ class Paper:
         now: Instant,
     ) -> None:
         self.progress[at] = new
-        cells = self._cell[at]
+        cells = _taken(self._cell, at)
         # Neighbours mostly stand alike: one sum for many. Who stood alike and hears the same, stands alike.
         begins, lengths = runs(cells, old)
         some, was = cells[begins] * np.intp(_SLOTS), old[begins] >> STAGE_SHIFT
@@ -374,7 +378,7 @@ class Paper:
             self._put(devices, now, at)
             return
         if _IS_READY[was & _STAGE_MASK].any():
-            self._ready_at[devices[_IS_READY[old >> STAGE_SHIFT & _STAGE_MASK]]] = 0
+            self._ready_at[index(devices[_IS_READY[old >> STAGE_SHIFT & _STAGE_MASK]])] = 0
             self.changed = True
         self.changed |= stage not in FLYING
 
@@ -402,15 +406,16 @@ class Paper:
         due_at = Instant(begun + self.plan.deadlines.of(past[-1]))
         if due_at > now and batch.deadline < len(names):
             return due_at
-        facts: dict[Stage, Fact] = {}
-        for name in past:
-            facts.update(DEADLINES[name])
-        mine = batch.devices[self.progress[index(batch.devices)] < _ENDS]  # most have ended
-        batch.devices = mine = mine[self._batch[mine] == number]
-        stages = self.progress[mine] >> STAGE_SHIFT & _STAGE_MASK
-        for stage in kinds(stages):
-            if (fact := facts.get(Stage(stage))) is not None:
-                self.tell(mine[stages == stage], IMPLIES[fact], now, Cause.SILENCE, batch.step)
+        mine = batch.devices[_taken(self.progress, index(batch.devices)) < _ENDS]  # most have ended
+        batch.devices = mine = mine[self._batch.take(mine) == number]
+        if len(mine):
+            facts: dict[Stage, Fact] = {}
+            for name in past:
+                facts.update(DEADLINES[name])
+            stages = self.progress.take(mine) >> STAGE_SHIFT & _STAGE_MASK
+            for stage in kinds(stages):
+                if (fact := facts.get(Stage(stage))) is not None:
+                    self.tell(mine[stages == stage], IMPLIES[fact], now, Cause.SILENCE, batch.step)
         following = batch.deadline + 1
         if following < len(names):
             batch.deadline = following
@@ -420,10 +425,14 @@ class Paper:
 
     # --- what is decided
 
-    def commit(self, decision: Decision, now: Instant) -> bool:
-        """As `store.orders.Orders.commit`; whether it changed anything. `hand_over` then has the orders."""
+    def commit(self, decision: Decision, now: Instant, *, is_up: bool = False) -> bool:
+        """As `store.orders.Orders.commit`; whether it changed anything. `hand_over` then has the orders.
+
+        is_up  the DCC takes them in this very instant: nobody sees them before
+        """
         if not decision:
             return False
+        self._is_up = is_up
         self._steer(decision, now)
         done = any((decision.holds, decision.settles, decision.unsettles, decision.pardons, decision.opens))
         if decision.recall or decision.act is not None:
@@ -481,7 +490,7 @@ class Paper:
             if not numbers:
                 continue
             devices = self._devices(numbers)
-            causes = self.progress[devices] & ((1 << STAGE_SHIFT) - 1)
+            causes = self.progress.take(devices) & ((1 << STAGE_SHIFT) - 1)
             for cause in kinds(causes):
                 done |= bool(len(self.tell(devices[causes == cause], stage, now, Cause(cause))))
         defer: dict[int, int] = dict(decision.defer)
@@ -516,7 +525,7 @@ class Paper:
         return free
 
     def _devices(self, numbers: Sequence[int]) -> Places:
-        return self._device_of[np.asarray(numbers, np.int64) - 1]
+        return self._device_of.take(np.asarray(numbers, np.int64) - 1)
 
     def _make(self, makes: Iterable[Make], taken: set[int], now: Instant) -> bool:
         every = self.plan.sweep_every
@@ -586,7 +595,7 @@ class Paper:
 
     def _order(self, kind: Order, step: int, devices: Places, now: Instant) -> None:
         number = next(self._numbers)
-        self._batches[number] = _Batch(kind, step, devices, now)
+        self._batches[number] = _Batch(kind, step, devices, now, now if self._is_up else None)
         due_at = Instant(now + self.plan.deadlines.of(DEADLINES_OF[kind][0]))
         heappush(self._deadlines, (due_at, number))
         self._batch[index(devices)] = number
@@ -600,16 +609,15 @@ class Paper:
             self._updates.append((now, len(devices)))
             self._last_hour += len(devices)
             self._ordered += len(devices)
-        self.tell(devices, IMPLIES[kind.fact], now, step=step)
+        self.tell(devices, _SENT[kind] if self._is_up else IMPLIES[kind.fact], now, step=step)
 
     def hand_over(self, now: Instant) -> Iterator[Handed]:
         """The orders that were not handed over yet: the DCC takes them now."""
         for number in self._unsent:
             batch = self._batches[number]
-            batch.sent_at = now
-            if batch.kind is not Order.READ_FIRMWARE_VERSION:
-                sent = Stage.ACTIVATION_SENT if batch.kind is Order.ACTIVATE_FIRMWARE else Stage.SUBMITTED
-                self.tell(batch.devices, sent, now, step=batch.step)
+            if batch.sent_at is None:
+                batch.sent_at = now
+                self.tell(batch.devices, _SENT[batch.kind], now, step=batch.step)
             when = executions(batch.kind, self.plan, batch.created_at)
             later = None
             if len(batch.devices) and when(0) is not None:
@@ -624,7 +632,7 @@ class Paper:
 
     def step_of(self, devices: Places) -> NDArray[np.int32]:
         """The step that each Device is in."""
-        return self.progress[devices] >> STEP_SHIFT & _STEP_MASK
+        return self.progress.take(devices) >> STEP_SHIFT & _STEP_MASK
 
     # --- when to look again
 
@@ -664,6 +672,11 @@ def index(devices: Places) -> NDArray[np.intp] | slice:
     return devices.astype(np.intp)  # else it would make one for each array
 
 
+def _taken(column: NDArray[np.int32], at: NDArray[np.intp] | slice) -> NDArray[np.int32]:
+    """A copy of these elements."""
+    return column[at].copy() if isinstance(at, slice) else column.take(at)
+
+
 def _slots(standing: NDArray[np.int32]) -> NDArray[np.intp]:
     """The columns of the tallies for step and stage."""
     again = (standing >> STAGE_BITS & _STEP_MASK) >= _SECOND
@@ -696,5 +709,12 @@ def _table(stages: Iterable[Stage] | Mapping[Stage, int]) -> NDArray[np.bool_]:
     return table
 
 
+_SENT: Final = {
+    Order.UPDATE_FIRMWARE: Stage.SUBMITTED,
+    Order.UPDATE_PPMID_FIRMWARE: Stage.SUBMITTED,
+    Order.ACTIVATE_FIRMWARE: Stage.ACTIVATION_SENT,
+    Order.READ_FIRMWARE_VERSION: Stage.CHECKING,
+}
+"""Where a Device stands once its order is with the DCC."""
 _IS_FLYING: Final = _table(FLYING)
 _IS_READY: Final = _table(READY)

@@ -189,7 +189,8 @@ class Course:
 class World:
     """Homes and networks of one rehearsal, behind what a campaign hands over and hears.
 
-    bad     how the firmware behaves in some strata, by the places of their cohorts; the others get it sound
+    bad        how the firmware behaves in some strata, by the places of their cohorts; others get it sound
+    bad_share  on how many of their Devices it does, each by a throw of its own
     """
 
     def __init__(
@@ -200,6 +201,7 @@ class World:
         *,
         faults: Sequence[Scheduled] = (),
         bad: Mapping[int, Behaviour] | None = None,
+        bad_share: float = 1.0,
         workers: int = 1,
     ) -> None:
         self._scene = scene
@@ -220,6 +222,9 @@ class World:
                 self._loads[behaviour] = Load(scene.octets, behaviour)
             self._load_of[cohort] = self._behaviours.index(behaviour)
         self._mixed = len(self._behaviours) > 1
+        self._spared: NDArray[np.bool_] | None = None
+        if self._mixed and bad_share < 1:
+            self._spared = philox(seed, "spared").random(len(scene.estate), np.float32) >= bad_share
         self._answers: list[tuple[int, int, Places, int, Stage, Cause]] = []
         self._tie = count()
         self._days = 2 + scene.plan.lasts // DAY
@@ -251,6 +256,8 @@ class World:
         before = self.course.attempts[at].copy()
         if self._mixed:
             which = self._load_of[self._scene.estate.cohort[devices]]
+            if self._spared is not None:
+                which[self._spared[devices]] = 0
             for number, behaviour in enumerate(self._behaviours):
                 self.course.order(devices[which == number], now, self._loads[behaviour])
         else:
@@ -365,6 +372,7 @@ def rehearse(
     *,
     faults: Sequence[Scheduled] = (),
     bad: Mapping[int, Behaviour] | None = None,
+    bad_share: float = 1.0,
     until_held: bool = False,
     workers: int = 1,
 ) -> Course:
@@ -373,10 +381,11 @@ def rehearse(
     seed        any text: the same gives the same course
     faults      what goes wrong beside the circumstances
     bad         how the firmware behaves in some cohorts, by their places
+    bad_share   on how many of their Devices, 0 to 1
     until_held  stop once every stratum is held: for what bad firmware does, the rest is of no interest
     workers     threads that share flow mode's work
     """
-    world = World(scene, circumstances, seed, faults=faults, bad=bad, workers=workers)
+    world = World(scene, circumstances, seed, faults=faults, bad=bad, bad_share=bad_share, workers=workers)
     paper = Paper(scene.plan, scene.procedure, scene.estate, scene.start)
     early = int(philox(seed, "moment").integers(0, scene.step))
     return play(scene, paper, world, until_held=until_held, early=early)
@@ -435,7 +444,7 @@ def _settle(paper: Paper, world: World, now: Instant) -> int:
         view = paper.view(now)
         ready = paper.ready(now, READY_AT_ONE_GO)
         decision = decide(paper.plan, view, ready, now)
-        did = paper.commit(decision, now)
+        did = paper.commit(decision, now, is_up=world.course.takes_requests(now))
         world.take(paper, now)
         if paper.status is not CampaignStatus.RUNNING:
             return int(now)

@@ -122,6 +122,16 @@ class Database:
             yield connection
 
     @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let each `reading` within see one and the same moment. For one thread, and nothing is written."""
+        with self.reading() as connection:
+            token = self._joined.set(_Joint(_refuse, connection))
+            try:
+                yield
+            finally:
+                self._joined.reset(token)
+
+    @contextmanager
     def together(
         self, first: Callable[[Connection], object] = lambda _: None
     ) -> Iterator[Callable[[], Connection]]:
@@ -175,15 +185,25 @@ class Database:
 class _Joint:
     """A transaction that several are part of, and that begins with the first to write."""
 
-    def __init__(self, begin: Callable[[], Connection]) -> None:
+    def __init__(self, begin: Callable[[], Connection], reads: Connection | None = None) -> None:
         self._begin = begin
-        self.connection: Connection | None = None
+        self._written: Connection | None = None
+        self._reads = reads
+
+    @property
+    def connection(self) -> Connection | None:
+        """What is read through; None: each who reads sees a moment of its own."""
+        return self._written or self._reads
 
     def begun(self) -> Connection:
-        """Its connection."""
-        if self.connection is None:
-            self.connection = self._begin()
-        return self.connection
+        """What is written through."""
+        if self._written is None:
+            self._written = self._begin()
+        return self._written
+
+
+def _refuse() -> Connection:
+    raise RuntimeError("nothing is written within a snapshot")
 
 
 def _check(connection: Connection, fence: Fence) -> None:

@@ -86,8 +86,8 @@ def _against(study: Study, it: Comparison) -> str:
     if it.other is Option.REPLACE:
         return (
             f"Over {study.case.years} years it {verb} {words.money(abs(saving.mean), money)} on average "
-            "against "
-            f"{other}, and costs less in {words.of_hundred(it.cheaper.share)}."
+            f"against {other}, and costs less in {words.of_hundred(it.cheaper.share)}; "
+            f"{study.futures:,} possible futures were drawn."
         )
     return (
         f"Against {other} it {verb} {words.money(abs(saving.mean), money)}, "
@@ -107,8 +107,8 @@ def _when(study: Study, it: Comparison) -> str:
     against_hub = f" (against fixing the hub: {words.frequency(hub)})" if hub is not None else ""
     return (
         f"It pays from **{words.frequency(it.frequency.amount, 'must-fix event')}** on{against_hub}, all "
-        "else as assumed; "
-        f"assumed is {words.frequency(assumed)} on average."
+        f"else as assumed; assumed is {words.frequency(assumed)} on average. A must-fix event is a fault in "
+        "the firmware of Devices in homes that cannot stay."
     )
 
 
@@ -236,10 +236,11 @@ def _histogram_chart(study: Study) -> Picture:
         axes.axvline(saving.saving.mean / 1e6, color=charts.INK, linewidth=1.2)
         top = max(shares)
         axes.set_ylim(0, top * 1.18)
-        axes.text(
-            saving.saving.mean / 1e6,
-            top * 1.14,
-            f" mean {words.money(saving.saving.mean, study.case.currency, short=True, signed=True)}",
+        axes.annotate(
+            f"mean {words.money(saving.saving.mean, study.case.currency, short=True, signed=True)}",
+            (saving.saving.mean / 1e6, top * 1.14),
+            (5, 0),
+            textcoords="offset points",
             color=charts.INK,
             ha="left",
             va="top",
