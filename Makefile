@@ -4,7 +4,7 @@
 #   make check    lint, format, types, import rules    (and the check group)
 #   make bench    ratios against bare primitives       (as for test)
 #   make scale    the same at ten million Devices      (as for test; minutes, and 10 GB of disk)
-#   make calibration   forecasts against truths, into docs/forecast.md (run-time dependencies; an hour)
+#   make calibration   forecasts against truths, into docs/forecast.md (run-time dependencies; 15 minutes)
 #   make fuzz     each decoder for FUZZ_SECONDS        (and atheris)
 #   make long     the tests that take minutes          (as for test)
 #   make api      the REST API against its own document, EXAMPLES requests an operation (as for test)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from lamplighter.campaign import plan as plans
 from lamplighter.campaign.forecast import departure
 from lamplighter.kit import FirmwareVersion, ImageHash, Instant, UsageError
-from lamplighter.kit.instant import HOUR, from_iso
+from lamplighter.kit.instant import DAY, HOUR, from_iso
 from lamplighter.lab.devices import Behaviour, Manner
 from lamplighter.lab.flow.chance import philox
 from lamplighter.planning.assumptions import Assumptions, Range, RegionalLink
@@ -42,6 +43,7 @@ GOAL: Final = (0.74, 0.86)
 
 _START: Final = from_iso("2026-01-12T09:00:00Z")
 _STEP: Final = HOUR // 2
+_LASTS_HELD: Final = 20 * DAY
 _REGIONS: Final = tuple(region.value for region in CspRegion)[:6]
 
 _PLAN: Final = """
@@ -227,6 +229,8 @@ def in_flow(number: int, case: Case, seed: str) -> Trial:
         truth = rehearse(its, case.truth.draw(name), name)
         courses = ensemble(its, case.belief, seed=f"{seed}/forecast/{number}", members=case.members)
         return compare(its, truth, courses)
+    # Nobody releases a hold: what stays held is waited for until the plan is over.
+    its = replace(its, plan=replace(its.plan, lasts=_LASTS_HELD))
     truth = _spoilt(its, case.truth, case.bad, number, name)
     members = [f"{seed}/forecast/{number}/{member}" for member in range(case.members)]
     courses = [_spoilt(its, case.belief, case.bad, number, each) for each in members]
