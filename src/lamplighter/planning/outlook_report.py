@@ -37,6 +37,13 @@ if TYPE_CHECKING:
 
 GIGABYTE: Final = 1_000_000_000
 _REGIONS_SHOWN: Final = 6
+_ASKED: Final = {
+    "11.1": "asked to update",
+    "11.2": "asked for versions",
+    "11.3": "asked to activate",
+    "11.4": "asked to update",
+}
+"""What requests are for, in plain words, by SRV."""
 
 
 class Load(NamedTuple):
@@ -158,7 +165,7 @@ def html(found: Rehearsed) -> str:
             ),
             KeyFigure("visits", f"{found.visits.middle:,}", band(found.visits), Tone.WARN),
             *(
-                KeyFigure(f"SRV {srv}", f"{count.middle:,}", f"{band(count)} requests")
+                KeyFigure(_ASKED[srv], f"{count.middle:,}", f"{band(count)} requests of SRV {srv}")
                 for srv, count in made.requests.items()
             ),
         )
