@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from lamplighter.planning.assumptions import Circumstances
     from lamplighter.planning.calibration import Case, Trial
 
+HOMES: Final = (100, 200)
 SETTLES: Final = 12 * HOUR  # before anything is ordered: outages have begun by then
 HEARS: Final = 5 * MINUTE  # until the reconciler looks at what came
 LOOK: Final = HOUR // 2  # until it looks though nothing came
@@ -57,7 +58,7 @@ _LEASE: Final = 365 * DAY
 _WHO: Final = "calibration"
 
 
-def trial(number: int, case: Case, seed: str) -> Trial:
+def trial(number: int, case: Case, seed: str, homes_between: tuple[int, int] = HOMES) -> Trial:
     """Forecast one campaign from its registry, and run it in exact mode."""
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR)
@@ -69,7 +70,7 @@ def trial(number: int, case: Case, seed: str) -> Trial:
     with TemporaryDirectory() as folder:
         store = Store.open(f"sqlite:///{Path(folder) / 'store.db'}")
         try:
-            supplier = _Supplier(store, drawn, world, name)
+            supplier = _Supplier(store, drawn, world, name, homes_between)
             its = replace(drawn, octets=supplier.octets, estate=supplier.estate)
             courses = ensemble(its, case.belief, seed=f"{seed}/forecast/{number}", members=case.members)
             return calibration.compare(its, supplier.run(), courses)
@@ -94,11 +95,13 @@ class _Wire(httpx2.BaseTransport):
 class _Supplier:
     """A Supplier, its campaign, and the lab that it does not see into."""
 
-    def __init__(self, store: Store, drawn: Scene, world: Circumstances, name: str) -> None:
+    def __init__(
+        self, store: Store, drawn: Scene, world: Circumstances, name: str, homes_between: tuple[int, int]
+    ) -> None:
         self._store, self._drawn = store, drawn
         dice = philox(name, "exact")
         self._kind = DeviceType.PPMID if drawn.procedure is Procedure.ONE_STEP else DeviceType.HCALCS
-        self.lab = lab = _lab(drawn, world, name, dice)
+        self.lab = lab = _lab(drawn, world, name, int(dice.integers(*homes_between)))
         parties = Parties(homes.SUPPLIER, homes.ACB, lab.ring)
         self._devices = [it.ppmid if self._kind is DeviceType.PPMID else it.hcalcs for it in lab.homes]
         self._warm_up(parties)
@@ -212,7 +215,7 @@ class _Supplier:
         return len(mine)
 
 
-def _lab(drawn: Scene, world: Circumstances, name: str, dice: np.random.Generator) -> homes.Lab:
+def _lab(drawn: Scene, world: Circumstances, name: str, count: int) -> homes.Lab:
     """Homes in the regions of the scene, as they are in this world."""
     good, weak = world.settings.qualities
     regions = sorted({it.region for it in drawn.estate.cohorts})
@@ -233,7 +236,7 @@ def _lab(drawn: Scene, world: Circumstances, name: str, dice: np.random.Generato
     )
     return homes.build_world(
         name,
-        int(dice.integers(100, 200)),
+        count,
         start=Instant(drawn.start - SETTLES),
         estate=estate,
         faults=world.faults,
