@@ -317,6 +317,18 @@ def test_activations_are_spread_over_the_quiet_hour(switches):
     assert all(it % DAY // HOUR == 2 for it in dates), "in March the clocks in London show UTC"
 
 
+def test_activations_that_are_ordered_one_by_one_are_spread_over_the_quiet_hour_too(switches):
+    """Images are verified one after the other, and each activation is a batch of its own."""
+    switches.devices(range(20), SWITCHES)
+    campaign = switches.start(replace(ONE_WAVE, activate_at=(120, 180)))
+    switches.make(campaign, 20)
+    for number in range(20):
+        failed(switches, campaign, [number], fact=Fact.IMAGE_VERIFIED)
+        again(switches, campaign, ACTIVATE, FIRST_STEP + 1, after(1 + number))
+    dates = [row[0] for row in switches.rows("SELECT execution_at FROM request WHERE device IS NOT NULL")]
+    assert 20 == len(set(dates))
+
+
 def test_ends_and_deferrals(fleet):
     """Each end has the step and the cause of the update; what is put off is looked at then."""
     fleet.devices(range(4))

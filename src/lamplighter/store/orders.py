@@ -719,16 +719,21 @@ def _size(kind: Order, plan: Plan) -> int:
 
 
 def executions(kind: Order, plan: Plan, now: Instant) -> Callable[[int], int | None]:
-    """When the nth Device of a batch is to activate: spread over the quiet hour, to the second."""
+    """When the nth Device of a batch is to activate: spread over the quiet hour, to the second.
+
+    Batches of different moments begin at different places of it: most are of one Device.
+    """
     if kind is not Order.ACTIVATE_FIRMWARE or plan.activate_at is None:
         return lambda _: None
     quiet = (windows.Window(*plan.activate_at),)
     begins = windows.quiet_instant(*plan.activate_at, now)
     ends = windows.next_change(quiet, frozenset(), begins)
     wide = max(1, (begins + HOUR if ends is None else ends) - begins) // SECOND
-    return lambda nth: begins + nth * _STRIDE % max(wide, 1) * SECOND
+    first = (now // SECOND * _GOLDEN % (1 << 32)) * wide >> 32
+    return lambda nth: begins + (first + nth * _STRIDE) % wide * SECOND
 
 
+_GOLDEN: Final = 2_654_435_769  # 2**32 by the golden ratio: whatever lies between two moments, they part
 _STRIDE: Final = 97  # seconds between one and the next: prime, so that a batch fills the quiet hour evenly
 
 
