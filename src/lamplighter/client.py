@@ -83,6 +83,7 @@ class ReleaseLine(TypedDict):
     maximum_hardware: str
     after: list[str]
     octets: int
+    security: str | None
     withdrawn_at: str | None
 
 
@@ -565,14 +566,23 @@ class Client:
         octets: bytes,
         *,
         after: Iterable[str] = (),
+        security: str | None = None,
         srv: Literal["11.1", "11.4"] | None = None,
     ) -> AddedRelease:
-        """Register an image: an OTA file, or the DUIS request that carries one."""
-        given = {"name": name, "after": list(after)} | ({} if srv is None else {"srv": srv})
+        """Register an image: an OTA file, or the DUIS request that carries one.
+
+        security  what it cures for security, a reference of one's own; None: nothing that is said
+        """
+        more = {"security": security, "srv": srv}
+        given = {"name": name, "after": list(after)} | {key: it for key, it in more.items() if it is not None}
         return cast(
             "AddedRelease",
             self._act("POST", "/releases", params=given, octets=octets),
         )
+
+    def mark_release(self, number: int, security: str | None) -> ReleaseLine:
+        """Say what a release cures for security; None: nothing."""
+        return cast("ReleaseLine", self._act("POST", f"/releases/{number}/mark", {"security": security}))
 
     def withdraw_release(self, number: int, reason: str = "") -> ReleaseLine:
         """Order nothing more of a release."""

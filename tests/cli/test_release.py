@@ -109,6 +109,33 @@ def test_a_name_is_taken_once(run, built, registry):
     assert (2, True) == (outcome.code, "as the release 'summer'" in outcome.err)
 
 
+def test_a_release_is_marked_with_what_it_cures(run, built, registry):
+    """From the start, later, or not any more; listed by its reference, in text and JSON."""
+    added = run("--json", "release", "add", built, "--name", "summer", "--security", "CVE-2026-1234")
+    assert (0, "CVE-2026-1234") == (added.code, added.facts["security"])
+    assert "GG-7" == run("--json", "release", "mark", "summer", "--security", "GG-7").facts["security"]
+    assert "GG-7" in run("release", "list").out
+    assert "a security release: GG-7" in run("release", "mark", "summer", "--security", "GG-7").out
+    assert None is run("--json", "release", "unmark", "summer").facts["security"]
+    assert "GG-7" not in run("release", "list").out
+    assert 2 == run("release", "mark", "winter", "--security", "GG-7").code
+    assert 2 == run("release", "unmark", "winter").code
+
+
+@pytest.mark.parametrize(
+    "reference", ["", " ", "x" * 65, "CVE\n2026", "\x1b[2J", "CVE\x00", "\u202e4321-6202-EVC", " CVE-2026-1"]
+)
+def test_threat_control_characters_in_a_security_reference(run, built, registry, reference):
+    """No terminal is cleared, no line broken, no text turned round by what somebody calls a reference."""
+    outcome = run("release", "add", built, "--name", "summer", "--security", reference)
+    assert (2, True) == (outcome.code, "1 to 64 printable characters" in outcome.err)
+    assert [] == registry.releases()
+    run("release", "add", built, "--name", "summer")
+    outcome = run("release", "mark", "summer", "--security", reference)
+    assert (2, True) == (outcome.code, "1 to 64 printable characters" in outcome.err)
+    assert None is registry.listed("summer").security
+
+
 def test_list_and_withdraw(run, built, registry):
     """A release that is withdrawn stays listed, with the time."""
     assert 0 == run("release", "list").code

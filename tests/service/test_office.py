@@ -87,13 +87,15 @@ ASKS = {
     "releases": Scope.READ, "release": Scope.READ, "examine": Scope.READ, "campaigns": Scope.READ,
     "campaign": Scope.READ, "dry_run": Scope.READ, "device": Scope.READ, "message": Scope.READ,
     "dead_letters": Scope.READ, "audit": Scope.READ, "audit_head": Scope.READ,
-    "add_release": Scope.OPERATE, "withdraw": Scope.OPERATE, "create": Scope.OPERATE, "revise": Scope.OPERATE,
+    "add_release": Scope.OPERATE, "mark": Scope.OPERATE, "withdraw": Scope.OPERATE,
+    "create": Scope.OPERATE, "revise": Scope.OPERATE,
     "act": Scope.OPERATE, "release_hold": Scope.OPERATE, "replay": Scope.OPERATE, "call_off": Scope.OPERATE,
     "approve": Scope.APPROVE, "vote": Scope.APPROVE,
 }  # fmt: skip
 ARGUMENTS = {
     "key": "spring", "campaign": "spring", "release": "R", "plan": TOML, "octets": b"x", "name": "n",
     "act": Act.PAUSE, "stratum": "s", "choice": Choice.APPROVE, "eui": eui(1), "number": 1, "ids": [1],
+    "security": "CVE-2026-1234",
 }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import select, text
@@ -13,7 +14,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from lamplighter.campaign.board import Choice
 from lamplighter.campaign.status import Act
-from lamplighter.kit import Instant, UsageError, VerificationError, chain
+from lamplighter.kit import FirmwareVersion, Instant, UsageError, VerificationError, chain
 from lamplighter.store import Database, audit
 from lamplighter.store import schema as s
 from lamplighter.store.audit import Audit
@@ -386,6 +387,22 @@ def test_releases_and_imports_are_entries(fleet):
         ("operator1", "withdraw release", "R"),
         ("operator1", "import begun", "fleet.csv"),
     ] == said
+
+
+def test_what_a_release_cures_is_an_entry(fleet):
+    """Marked, marked otherwise and unmarked, each with its reference; the same again is none."""
+    registry = fleet.registry
+    registry.add_release(
+        "S", replace(registry.release("R"), version=FirmwareVersion(9)), security="CVE-2026-1"
+    )
+    for security in ("CVE-2026-1", "CVE-2026-2", "CVE-2026-2", None, None):
+        registry.mark_release("S", security, START, "operator1")
+    said = [(it.who, it.what, it.subject, it.detail) for it in Audit(fleet.database).entries()]
+    assert [
+        ("operator1", "mark release", "S", "security CVE-2026-2"),
+        ("operator1", "unmark release", "S", "security CVE-2026-2"),
+    ] == said[-2:]
+    assert ("add release", True) == (said[-3][1], said[-3][3].endswith(", security CVE-2026-1"))
 
 
 def test_a_load_that_failed_was_none(fleet):

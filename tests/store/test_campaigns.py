@@ -88,6 +88,19 @@ def test_a_changed_plan_makes_approvals_void(fleet):
         fleet.campaigns.revise(number, plan, "operator", START)
 
 
+def test_a_mark_for_security_leaves_approvals_as_they_are(fleet):
+    """It changes nothing of what is done to a Device: neither the digest nor anybody's word."""
+    number = fleet.campaigns.create(replace(ONE_WAVE, approvals=1), fleet.release, "operator", START)
+    digest = fleet.campaigns.find(number).digest
+    fleet.campaigns.approve(number, "approver", digest, START)
+    for security in ("CVE-2026-1234", "GG-7", None):
+        fleet.registry.mark_release("R", security, START, "operator")
+        assert digest == fleet.campaigns.find(number).digest
+        assert [True] == [it.valid for it in fleet.campaigns.approvals(number)]
+    fleet.registry.mark_release("R", "GG-7", START, "operator")
+    fleet.campaigns.act(number, Act.START, "operator", START)
+
+
 def test_an_approver_who_then_rewrites_it_has_not_approved_it(fleet):
     """The last author's own approval counts for nothing, even where the plan is the approved one again."""
     plan = replace(ONE_WAVE, approvals=1)

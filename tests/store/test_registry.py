@@ -415,6 +415,29 @@ def test_a_release_is_withdrawn_once(registry):
     assert registry.release("summer").withdrawn
 
 
+def test_a_release_says_what_it_cures_for_security(registry):
+    """From the start or later; another reference takes its place, and it is taken back. The rest stays."""
+    registry.add_release("summer", RELEASE, security="CVE-2026-1234")
+    before = registry.registered("summer")
+    assert ("CVE-2026-1234", RELEASE) == (before.security, before.release)
+    assert "GG-7" == registry.mark_release("summer", "GG-7", NOW).security
+    assert replace(before, security="GG-7") == registry.registered("summer")
+    assert None is registry.mark_release("summer", None, NOW).security
+    assert [None] == [it.security for it in registry.releases()]
+    with pytest.raises(UsageError, match="no release 'winter'"):
+        registry.mark_release("winter", "GG-7", NOW)
+
+
+def test_a_release_that_is_registered_twice_has_one_mark(registry):
+    """Who registers it again without a word of security changes nothing; with another reference, is told."""
+    made = registry.add_release("summer", RELEASE, security="CVE-2026-1234")
+    assert made == registry.add_release("summer", RELEASE)
+    assert made == registry.add_release("summer", RELEASE, security="CVE-2026-1234")
+    with pytest.raises(UsageError, match="'summer' is registered already: mark it with 'GG-7'"):
+        registry.add_release("summer", RELEASE, security="GG-7")
+    assert "CVE-2026-1234" == registry.listed("summer").security
+
+
 def test_every_device_has_one_verdict(registry):
     """The counts add up to the Devices, cohort by cohort, by the verdicts of `judge`."""
     ihd = replace(PPMID, type=DeviceType.IHD)

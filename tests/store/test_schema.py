@@ -68,12 +68,17 @@ def test_a_database_of_the_first_version_keeps_what_it_holds(empty_database_url)
     """It comes up to date, and takes what it refused before."""
     engine = create_engine(empty_database_url)
     upgrade(engine, "0001")
+    release = (
+        "INSERT INTO release (name, procedure, manufacturer, version, hash, minimum_hardware,"
+        " maximum_hardware, path, image) VALUES ('R', '11.4', 1, 1, :hash, 0, 1, '', :image)"
+    )
     row = (
         "INSERT INTO evidence (epoch, device_update, step, fact, at, message, cause, detail)"
         " VALUES (0, 1, 16, '{fact}', 1, 'SRV 11.3', {cause}, '')"
     )
     with engine.begin() as connection:
         connection.execute(text(row.format(fact="ORDERED", cause=26)))
+        connection.execute(text(release), {"hash": bytes(32), "image": b"image"})
     with pytest.raises(IntegrityError), engine.begin() as connection:
         connection.execute(text(row.format(fact="CALLED_OFF", cause=0)))
     engine.dispose()
@@ -82,6 +87,8 @@ def test_a_database_of_the_first_version_keeps_what_it_holds(empty_database_url)
         connection.execute(text(row.format(fact="CALLED_OFF", cause=27)))
         facts = connection.execute(text("SELECT fact FROM evidence ORDER BY id")).scalars().all()
         assert ["ORDERED", "CALLED_OFF"] == facts
+        kept = connection.execute(text("SELECT name, image, security FROM release")).all()
+        assert [("R", b"image", None)] == [tuple(it) for it in kept]
         if database.is_sqlite:
             assert "ok" == connection.execute(text("PRAGMA integrity_check")).scalar_one()
     database.close()
@@ -102,6 +109,7 @@ def test_a_database_of_the_first_version_keeps_what_it_holds(empty_database_url)
         "UPDATE evidence SET fact = 'HOPED'",
         "UPDATE evidence SET cause = 99",
         "UPDATE device SET cohort = 99",
+        "UPDATE release SET security = ''",
         (
             "INSERT INTO device_update (campaign, device, hub, cell, batch, progress, since, busy)"
             " SELECT campaign, device, hub, cell, batch, progress, since, busy FROM device_update"

@@ -245,6 +245,34 @@ def test_releases(stocked):
     problem(operator1.get("/releases/999"), 404, "not-found")
 
 
+def test_a_release_is_marked_with_what_it_cures(site):
+    """As it is registered or later, and not any more; shown wherever a release is."""
+    operator1 = program(site)
+    given = {"name": "R", "security": "CVE-2026-1234"}
+    added = operator1.post("/releases", params=given, content=scene.ota(), headers=OCTETS).json()["release"]
+    assert "CVE-2026-1234" == added["security"]
+    path = f"/releases/{added['id']}"
+    assert "CVE-2026-1234" == operator1.get(path).json()["security"]
+    for security in ("GG-7", None):
+        assert security == operator1.post(f"{path}/mark", json={"security": security}).json()["security"]
+        assert [security] == [it["security"] for it in everything(operator1, "/releases")]
+    problem(operator1.post("/releases/999/mark", json={"security": "GG-7"}), 404, "not-found")
+
+
+@pytest.mark.parametrize(
+    "reference", ["", "x" * 65, "CVE\x00", "CVE\n2026", "\x1b[2J", "CVE\u2028", "\u202e4321-6202-EVC", " "]
+)
+def test_control_characters_in_a_security_reference_are_refused(stocked, reference):
+    """Whether a release is registered with it or marked with it."""
+    operator1 = program(stocked)
+    given = {"name": "S", "security": reference}
+    answer = operator1.post("/releases", params=given, content=scene.ota(), headers=OCTETS)
+    assert answer.status_code in {409, 422}
+    answer = operator1.post(f"/releases/{stocked.release}/mark", json={"security": reference})
+    assert answer.status_code in {409, 422}
+    assert [None] == [it["security"] for it in everything(operator1, "/releases")]
+
+
 def test_devices_are_found_page_by_page(stocked):
     """Each once, in their order, whatever the size of a page; and only those that are looked for."""
     viewer1 = program(stocked, "viewer")

@@ -33,8 +33,13 @@ def test_a_round_trip(site):
     assert "ok" == operator1.health()["status"]
     assert ["operate", "read"] == sorted(operator1.me()["scopes"])
 
-    added = operator1.add_release("R", image, after=["00010A00", "00010B00"], srv="11.4")
+    added = operator1.add_release(
+        "R", image, after=["00010A00", "00010B00"], security="CVE-2026-1234", srv="11.4"
+    )
     number = added["release"]["id"]
+    assert "CVE-2026-1234" == added["release"]["security"]
+    assert "GG-7" == operator1.mark_release(number, "GG-7")["security"]
+    assert None is operator1.mark_release(number, None)["security"]
     assert ["00010A00", "00010B00"] == operator1.release(number)["after"]
     assert ["R"] == [it["name"] for it in operator1.releases()]
 

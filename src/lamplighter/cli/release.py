@@ -28,6 +28,7 @@ def add(
     *,
     name: str,
     after: Annotated[list[str] | None, Parameter(negative="", metavar="HEX")] = None,
+    security: Annotated[str | None, Parameter(metavar="REF")] = None,
     srv: image.Srv = None,
     keys: Keys = None,
     max_octets: image.MaxOctets = images.MAX_IMAGE_OCTETS,
@@ -44,20 +45,31 @@ def add(
         What to call it, at most 64 characters.
     after
         A version that it may follow; may be repeated. Default: any lower one.
+    security
+        What it cures for security, such as CVE-2026-1234: a reference of your own, at most 64 characters.
     """
     ring = None if keys is None else keyfiles.load(keys)
     octets = files.read(file)
     versions = [FirmwareVersion.parse(version.removeprefix("0x")) for version in after or ()]
     with opened(database, make=True) as store, files.about(file):
         added = office(store).add_release(
-            person(store, by), name, octets, after=versions, srv=srv, max_octets=max_octets, ring=ring
+            person(store, by),
+            name,
+            octets,
+            after=versions,
+            security=security,
+            srv=srv,
+            max_octets=max_octets,
+            ring=ring,
         )
     release = added.candidate.release(versions)
     verdicts = [Verdict(*check) for check in added.checks]
     passed = added.registered is not None
-    listed = added.registered or Registered(0, name, release, len(added.candidate.octets), None)
+    listed = added.registered or Registered(0, name, release, len(added.candidate.octets), None, security)
     facts = {**_facts(listed), "registered": passed, "verdicts": output.verdict_facts(verdicts)}
     rows = [("version", str(release.version)), ("hash", str(release.hash)), ("SRV", release.procedure.value)]
+    if security is not None:
+        rows.append(("security", security))
     deed = "registered" if passed else "not registered"
     return Report(facts, output.page(name, deed, output.pairs(rows), output.verdicts(verdicts)), passed)
 
@@ -67,7 +79,9 @@ def list_(*, database: Database = DATABASE) -> Report:
     """List the releases."""
     with opened(database, make=True) as store:
         releases = store.registry.releases()
-    table = output.grid("name", "SRV", "manufacturer", "version", "octets", "after", "withdrawn", "hash")
+    table = output.grid(
+        "name", "SRV", "manufacturer", "version", "octets", "after", "security", "withdrawn", "hash"
+    )
     for it in releases:
         facts = _facts(it)
         table.add_row(
@@ -77,6 +91,7 @@ def list_(*, database: Database = DATABASE) -> Report:
             facts["version"],
             f"{it.octets:,}",
             " ".join(facts["after"]) or "any lower",
+            it.security or "",
             facts["withdrawn_at"] or "",
             facts["hash"],
         )
@@ -120,6 +135,45 @@ def check(
 
 
 @app.command
+def mark(
+    name: str,
+    /,
+    *,
+    security: Annotated[str, Parameter(metavar="REF")],
+    by: Who = "",
+    database: Database = DATABASE,
+) -> Report:
+    """Say what a release cures for security: reports and the fleet page tell of it by that reference.
+
+    It orders nothing, and approvals stay as they are.
+
+    Parameters
+    ----------
+    name
+        Of the release.
+    security
+        Such as CVE-2026-1234: a reference of your own, at most 64 characters. It takes the place of another.
+    """
+    with opened(database, make=True) as store:
+        found = office(store).mark(person(store, by), name, security)
+    return Report(_facts(found), output.page(name, f"a security release: {security}"))
+
+
+@app.command
+def unmark(name: str, /, *, by: Who = "", database: Database = DATABASE) -> Report:
+    """Take back that a release cures anything for security.
+
+    Parameters
+    ----------
+    name
+        Of the release.
+    """
+    with opened(database, make=True) as store:
+        found = office(store).mark(person(store, by), name, None)
+    return Report(_facts(found), output.page(name, "no security release"))
+
+
+@app.command
 def withdraw(name: str, /, *, by: Who = "", because: Because = "", database: Database = DATABASE) -> Report:
     """Let nothing more be ordered of a release; what the DCC has already goes on.
 
@@ -146,6 +200,7 @@ def _facts(it: Registered) -> dict[str, Any]:
         "maximum_hardware": f"{release.maximum_hardware:04X}",
         "after": [str(version) for version in sorted(release.path)],
         "octets": it.octets,
+        "security": it.security,
         "withdrawn_at": None if it.withdrawn_at is None else to_iso(it.withdrawn_at),
     }
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lamplighter.registry import CplEntry
 
 NAME_MAX: Final = 64
+SECURITY_MAX: Final = 64
 _PROCEDURES: Final = {Layout.SRV_11_4: Procedure.ONE_STEP, Layout.SRV_11_1: Procedure.TWO_STEP}
 
 
@@ -101,6 +102,19 @@ def check_name(name: str) -> None:
         )
     if name.isdecimal():
         raise UsageError(f"a release's name: {name!r} is of digits alone, and could be another one's number")
+
+
+def check_security(reference: str) -> None:
+    """Raise `UsageError` for what names nothing that a release could cure."""
+    if (
+        not 1 <= len(reference) <= SECURITY_MAX
+        or not reference.isprintable()
+        or reference != reference.strip()
+    ):
+        raise UsageError(
+            f"a security reference, such as CVE-2026-1234: expected 1 to {SECURITY_MAX} printable "
+            f"characters, found {reference[:80]!r}"
+        )
 
 
 def size(found: Image, limit: int) -> Check:

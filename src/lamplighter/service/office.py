@@ -307,32 +307,43 @@ class Office:
         octets: bytes,
         *,
         after: Iterable[FirmwareVersion] = (),
+        security: str | None = None,
         srv: str | None = None,
         max_octets: int = images.MAX_IMAGE_OCTETS,
         ring: Ring | None = None,
     ) -> Added:
         """Register an image, if no check fails.
 
-        octets  an OTA file, or the DUIS request that carries one
-        after   versions that it may follow; none: any lower one
+        octets    an OTA file, or the DUIS request that carries one
+        after     versions that it may follow; none: any lower one
+        security  what it cures for security, a reference of one's own; None: nothing that is said
 
         Raises `DecodeError`, which says which field of the image is not as it must be, and `UsageError`.
         """
         person.require(Scope.OPERATE)
         candidates.check_name(name)
+        if security is not None:
+            candidates.check_security(security)
         candidate = candidates.read(octets, srv)
         release = candidate.release(after)
         cpl = self.store.registry.cpl(release.version)
         found = candidates.checks(candidate, release, cpl, ring or self._ring, max_octets)
         if any(it.passed is False for it in found):
             return Added(None, candidate, found)
-        number = self.store.registry.add_release(name, release, person.name, self.clock())
+        number = self.store.registry.add_release(name, release, person.name, self.clock(), security=security)
         return Added(self.store.registry.listed(number), candidate, found)
 
     def withdraw(self, person: Person, release: int | str, reason: str = "") -> Registered:
         """Let nothing more be ordered of a release; what the DCC has already goes on."""
         person.require(Scope.OPERATE)
         return self.store.registry.withdraw_release(release, self.clock(), person.name, reason)
+
+    def mark(self, person: Person, release: int | str, security: str | None) -> Registered:
+        """Say what a release cures for security; None: nothing. Approvals stay as they are."""
+        person.require(Scope.OPERATE)
+        if security is not None:
+            candidates.check_security(security)
+        return self.store.registry.mark_release(release, security, self.clock(), person.name)
 
     # --- campaigns
 

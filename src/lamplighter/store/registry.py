@@ -109,6 +109,8 @@ class Registered:
     """Of the image."""
     withdrawn_at: Instant | None
     """Since when nothing more is ordered of it."""
+    security: str | None = None
+    """What it cures for security, a reference of whoever marked it; None: it is no security release."""
 
 
 class Registry:
@@ -381,13 +383,20 @@ class Registry:
     # --- releases
 
     def add_release(
-        self, name: str, release: Release, who: str = audit.SYSTEM, now: Instant | None = None
+        self,
+        name: str,
+        release: Release,
+        who: str = audit.SYSTEM,
+        now: Instant | None = None,
+        *,
+        security: str | None = None,
     ) -> int:
         """Register a release; the same one under the same name again changes nothing. Returns its id.
 
-        now  None: this machine's time
+        now       None: this machine's time
+        security  what it cures for security; None: nothing that is said
 
-        Raises `UsageError` where the name or the image is taken.
+        Raises `UsageError` where the name or the image is taken, or the same one has another mark.
         """
         values = {
             "name": name,
@@ -400,7 +409,7 @@ class Registry:
             "path": " ".join(map(str, sorted(release.path))),
         }
         with self._database.writing() as connection:
-            put = self._database.insert(s.release).values(**values, image=release.image)
+            put = self._database.insert(s.release).values(**values, image=release.image, security=security)
             added = connection.execute(put.on_conflict_do_nothing().returning(s.release.c.id)).scalar()
             if added is not None:
                 audit.note(
@@ -409,7 +418,8 @@ class Registry:
                     who,
                     "add release",
                     subject=name,
-                    detail=f"version {release.version}, hash {release.hash}",
+                    detail=f"version {release.version}, hash {release.hash}"
+                    + ("" if security is None else f", security {security}"),
                 )
                 return int(added)
             same = [
@@ -417,6 +427,10 @@ class Registry:
             ]
             for row in connection.execute(select(s.release).where((s.release.c.name == name) | and_(*same))):
                 if all(getattr(row, key) == value for key, value in values.items()):
+                    if security not in {None, row.security}:
+                        raise UsageError(
+                            f"the release {name!r} is registered already: mark it with {security!r}"
+                        )
                     return int(row.id)
                 if row.name == name:
                     raise UsageError(
@@ -460,6 +474,26 @@ class Registry:
             if withdrawn.rowcount:
                 audit.note(connection, now, who, "withdraw release", subject=found.name, detail=reason)
             return _registered(connection, found.id)
+
+    def mark_release(
+        self, key: int | str, security: str | None, now: Instant, who: str = audit.SYSTEM
+    ) -> Registered:
+        """Say what a release cures for security; None: nothing. The same again changes nothing.
+
+        No approval is bound to it, and no order follows from it.
+        """
+        with self._database.writing() as connection:
+            found = _registered(connection, key, octets=False)
+            marked = connection.execute(
+                update(s.release)
+                .where(s.release.c.id == found.id, s.release.c.security.is_distinct_from(security))
+                .values(security=security)
+            )
+            if marked.rowcount:
+                what = "unmark release" if security is None else "mark release"
+                detail = f"security {found.security if security is None else security}"
+                audit.note(connection, now, who, what, subject=found.name, detail=detail)
+            return _registered(connection, found.id, octets=False)
 
     # --- verdicts
 
@@ -910,7 +944,7 @@ def _release_of(row: Any, image: bytes) -> Registered:
         frozenset(map(FirmwareVersion.parse, row.path.split())),
         row.withdrawn_at is not None,
     )
-    return Registered(row.id, row.name, release, row.octets, row.withdrawn_at)
+    return Registered(row.id, row.name, release, row.octets, row.withdrawn_at, row.security)
 
 
 def _cpl(connection: Connection, version: FirmwareVersion | None) -> list[CplEntry]:

@@ -179,6 +179,12 @@ release: Final = Table(
     Column("path", String, nullable=False),
     Column("withdrawn_at", BigInteger),
     Column("image", LargeBinary, nullable=False),
+    # What it cures for security, a reference of whoever marked it; NULL: it is no security release.
+    Column(
+        "security",
+        String(64),
+        CheckConstraint("length(security) BETWEEN 1 AND 64", "security_is_a_reference"),
+    ),
     # The same image is registered once; building it anew changes its hash or its version.
     UniqueConstraint("procedure", "manufacturer", "version", "hash"),
     _one_of("procedure", Procedure),

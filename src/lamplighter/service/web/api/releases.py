@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import Depends, Query
-from pydantic import Field
+from pydantic import Field, StringConstraints
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -42,6 +42,10 @@ _OCTETS: Final = "application/octet-stream"
 _UPLOAD_MAX: Final = 4 * MAX_IMAGE_OCTETS  # a DUIS request carries its image in Base64, with more around it
 _AFTER_MAX: Final = 100
 
+Security = Annotated[
+    str, StringConstraints(min_length=1, max_length=candidates.SECURITY_MAX, pattern=PRINTABLE)
+]
+
 
 class ReleaseLine(Told):
     """A release in a list."""
@@ -56,6 +60,7 @@ class ReleaseLine(Told):
     maximum_hardware: Hex4
     after: list[Version] = Field(description="Versions that it may follow; none: any lower one.")
     octets: int = Field(description="Of the image.")
+    security: str | None = Field(description="What it cures for security; null: it is no security release.")
     withdrawn_at: Moment | None
 
 
@@ -114,6 +119,12 @@ class Withdrawal(Given):
     """Why it is withdrawn."""
 
     reason: Reason = ""
+
+
+class Mark(Given):
+    """What it cures for security."""
+
+    security: Security | None = Field(description="null: nothing; a mark is taken back.")
 
 
 @router.get("/releases")
@@ -189,6 +200,10 @@ def add_release(
         list[Version] | None,
         Query(max_length=_AFTER_MAX, description="A version that it may follow; none: any lower one."),
     ] = None,
+    security: Annotated[
+        Security | None,
+        Query(description="What it cures for security, such as CVE-2026-1234: a reference of your own."),
+    ] = None,
     srv: Annotated[
         Literal["11.1", "11.4"] | None, Query(description="What it is for; none: as it looks.")
     ] = None,
@@ -199,7 +214,7 @@ def add_release(
         path = [FirmwareVersion.parse(it) for it in after or ()]
         try:
             candidates.check_name(name)
-            added = office.add_release(person, name, octets, after=path, srv=srv)
+            added = office.add_release(person, name, octets, after=path, security=security, srv=srv)
         except (DecodeError, VerificationError) as refusal:
             raise ProblemError(Kind.IMAGE, str(refusal)) from refusal
         if added.registered is None:
@@ -208,6 +223,17 @@ def add_release(
         return AddedRelease(release=line(added.registered), checks=[_checked(it) for it in added.checks])
 
     return act.act(person, do, 201)
+
+
+@router.post("/releases/{number}/mark", response_model=ReleaseLine)
+def mark_release(number: Id, given: Mark, person: Operator, office: TheOffice, act: TheAct) -> Response:
+    """Say what a release cures for security. It orders nothing, and approvals stay as they are."""
+
+    def do() -> ReleaseLine:
+        known(office, number)
+        return line(office.mark(person, number, given.security))
+
+    return act.act(person, do)
 
 
 @router.post("/releases/{number}/withdraw", response_model=ReleaseLine)
@@ -249,6 +275,7 @@ def _values(it: Registered) -> dict[str, Any]:
         "maximum_hardware": f"{release.maximum_hardware:04X}",
         "after": [str(version) for version in sorted(release.path)],
         "octets": it.octets,
+        "security": it.security,
         "withdrawn_at": moment(it.withdrawn_at),
     }
 

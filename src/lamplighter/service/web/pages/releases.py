@@ -57,6 +57,7 @@ class Given(NamedTuple):
     name: str = ""
     srv: str = ""
     after: str = ""
+    security: str = ""
 
 
 class Step(NamedTuple):
@@ -82,10 +83,11 @@ def check(
     srv: Annotated[str, Form()] = "",
     name: Annotated[str, Form()] = "",
     after: Annotated[str, Form()] = "",
+    security: Annotated[str, Form()] = "",
 ) -> Response:
     """See what would become of an image; nothing is kept."""
     octets = file.file.read()
-    given = _given(file, name, srv, after)
+    given = _given(file, name, srv, after, security)
     try:
         found = office.examine(person, octets, _srv(srv))
     except LamplighterError as error:
@@ -102,13 +104,15 @@ def add(
     name: Annotated[str, Form()] = "",
     srv: Annotated[str, Form()] = "",
     after: Annotated[str, Form()] = "",
+    security: Annotated[str, Form()] = "",
 ) -> Response:
     """Make a release of an image, if no check fails."""
     octets = file.file.read()
-    given = _given(file, name, srv, after)
+    given = _given(file, name, srv, after, security)
     try:
         path = [version("may follow", it) for it in after.replace(",", " ").split()]
-        found = office.add_release(person, name.strip(), octets, after=path, srv=_srv(srv))
+        cures = security.strip() or None
+        found = office.add_release(person, name.strip(), octets, after=path, security=cures, srv=_srv(srv))
     except LamplighterError as error:
         return _list(request, office, person, given=given, refusal=_refusal(error, octets))
     if found.registered is None:
@@ -135,6 +139,20 @@ def one(request: Request, office: TheOffice, person: Reader, number: int) -> Res
         stranded=sum(devices for it, devices in found.verdicts.items() if it in STRANDED),
         steps=_steps(office, found.registered.release, census),
     )
+
+
+@router.post("/releases/{number}/mark")
+def mark(
+    request: Request,
+    office: TheOffice,
+    person: Operator,
+    number: int,
+    security: Annotated[str, Form()] = "",
+) -> Response:
+    """Say what it cures for security; nothing: it is no security release."""
+    found = office.mark(person, number, security.strip() or None)
+    said = "no security release" if found.security is None else f"a security release: {found.security}"
+    return go(request, f"/releases/{number}", f"{found.name} is {said}.")
 
 
 @router.post("/releases/{number}/withdraw")
@@ -204,8 +222,8 @@ def _list(
     return render(request, "releases.html", status, releases=releases, **context)
 
 
-def _given(file: UploadFile, name: str, srv: str, after: str) -> Given:
-    return Given((file.filename or "")[:_NAME_SHOWN], name, srv, after)
+def _given(file: UploadFile, name: str, srv: str, after: str, security: str) -> Given:
+    return Given((file.filename or "")[:_NAME_SHOWN], name, srv, after, security)
 
 
 def _srv(text: str) -> str | None:
