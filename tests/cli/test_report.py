@@ -58,6 +58,24 @@ def test_metrics_as_text_json_csv_and_report(run, tmp_path):
 
 
 @pytest.mark.usefixtures("database")
+def test_a_security_release_has_its_half_life_by_its_reference(run, tmp_path):
+    """Marked after the fact, and said in text, JSON, CSV and report; taken back, it is a release as any."""
+    assert 0 == run("release", "mark", "R", "--security", "CVE-2026-1234").code
+    done = run("report", "metrics", "--csv", tmp_path / "m.csv", "--html", tmp_path / "m.html")
+    assert "security CVE-2026-1234" in done.out
+    row = list(csv.DictReader((tmp_path / "m.csv").read_text().splitlines()))[-1]
+    assert ("exposure", "C", "R", "CVE-2026-1234", "20", "8", "") == tuple(
+        row[it]
+        for it in ("dimension", "value", "release", "security", "exposed", "proven", "half_life_seconds")
+    )
+    assert "CVE-2026-1234: 40.0 % of the exposed are proven so far" in (tmp_path / "m.html").read_text()
+    [facts] = run("report", "metrics", "--json").facts["exposure"]
+    assert ("R", "CVE-2026-1234", None) == (facts["release"], facts["security"], facts["half_life_seconds"])
+    assert 0 == run("release", "unmark", "R").code
+    assert "CVE" not in run("report", "metrics").out
+
+
+@pytest.mark.usefixtures("database")
 def test_a_period_takes_what_was_first_ordered_in_it(run):
     """A date or a moment; from is within, to is not."""
     day = to_iso(START)[:10]

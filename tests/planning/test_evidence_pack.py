@@ -432,6 +432,23 @@ def test_threat_the_signer_improves_the_figures(good):
     assert "pack-metrics" == wrong(sealed(members | {"updates.csv": fewer}, about=about))[0]
 
 
+def test_threat_the_signer_calls_it_a_security_release(good):
+    """In one member, and not in the other."""
+    assert "pack-metrics" == wrong(lied(good, "campaigns.csv", b",R,", b",R,CVE-2026-1234"))[0]
+    assert "pack-metrics" == wrong(lied(good, "metrics.json", b'"security": null', b'"security": "CVE"'))[0]
+
+
+def test_a_pack_of_before_releases_could_be_marked_is_verified(good):
+    """It says nothing of the release beside the campaign, neither in its columns nor in its metrics."""
+    members, about = good
+    metrics = json.loads(members["metrics.json"])
+    for it in metrics["exposure"]:
+        del it["release"], it["security"]
+    campaigns = members["campaigns.csv"].replace(b",release,security\n", b"\n").replace(b",R,\n", b"\n")
+    older = members | {"campaigns.csv": campaigns, "metrics.json": json.dumps(metrics).encode()}
+    assert metrics == verify(sealed(older, about=about)).facts
+
+
 def test_threat_the_signer_exchanges_plan_or_image(good):
     """What was approved is bound to both."""
     members, _ = good

@@ -53,7 +53,12 @@ def some(count, seed=1, campaigns=1, regions=("North", "South")):
             progress[row] = Progress.of(16, stage, cause).number
             if stage is not Stage.AT_HUB:
                 first[row, 6] = at
-    owners = tuple(Campaign(it + 1, f"C{it}", FirmwareVersion(0x20), START, count) for it in range(campaigns))
+    owners = tuple(
+        Campaign(
+            it + 1, f"C{it}", FirmwareVersion(0x20), START, count, f"R{it}", 'CVE, "one"' if it else None
+        )
+        for it in range(campaigns)
+    )
     place = np.array([rng.randrange(len(places)) for _ in range(count)], np.int64)
     return Updates(owners, places, np.arange(count) + 5, np.arange(count), place, progress, first)
 
@@ -160,6 +165,75 @@ def test_exposure_half_life_counts_from_the_start_to_half_of_the_exposed():
     assert () == m.measure(updates, AS_OF, start=START).exposures
 
 
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+
+
+def of_security(security, *, name="C", release="R"):
+    """One update of ten Devices, proven after an hour, of a release that is marked so."""
+    first = np.full((5, 7), NEVER)
+    first[:, 0] = START
+    first[:, 5] = START + HOUR
+    proven = np.full(5, Progress.of(16, Stage.PROVEN).number)
+    place = Place(name, "all", 0, "North", "A", "PPMID", 1, 1, 1)
+    owner = Campaign(1, name, FirmwareVersion(1), START, 10, release, security)
+    return Updates((owner,), (place,), np.arange(5), np.arange(5), np.zeros(5, np.int64), proven, first)
+
+
+def test_a_security_release_is_told_with_its_reference():
+    """Half-life of each campaign that brings it, in report, CSV and JSON alike."""
+    found = m.measure(of_security("CVE-2026-1234"), AS_OF)
+    [facts] = m.as_facts(found)["exposure"]
+    assert ("R", "CVE-2026-1234", 3600.0) == (
+        facts["release"], facts["security"], facts["half_life_seconds"],
+    )  # fmt: skip
+    row = list(csv.DictReader(io.StringIO(m.as_csv(found))))[-1]
+    assert ("exposure", "C", "R", "CVE-2026-1234", "10", "5", "3600.0", "") == tuple(
+        row[it]
+        for it in ("dimension", "value", "release", "security", "exposed", "proven", "half_life_seconds",
+                   "seconds_to_90_percent")
+    )  # fmt: skip
+    html = metrics_page(found)
+    assert "Exposure: security releases" in html
+    assert "CVE-2026-1234: from the start to half of 10 exposed Devices" in html
+
+
+def test_another_release_is_told_as_none():
+    """Its half-life is known too, and nobody calls it a security release."""
+    found = m.measure(of_security(None), AS_OF)
+    assert () == found.of_security
+    assert [(3600.0, None)] == [(it.half_life, it.security) for it in found.exposures]
+    assert "Exposure: security releases" not in metrics_page(found)
+
+
+def test_threat_xss_through_a_security_reference():
+    """The report shows what was typed, and runs none of it."""
+    html = metrics_page(m.measure(of_security(HOSTILE), AS_OF))
+    assert (2, 0, 0) == tuple(
+        html.count(it) for it in ("&lt;script&gt;alert(1)&lt;/script&gt;", "<script>alert", "<img src=x")
+    )
+
+
+def test_threat_formula_through_a_security_reference():
+    """No spreadsheet runs what somebody called a reference, a release or a campaign."""
+    updates = of_security("=cmd|'/c calc'!A1", name="@SUM(1)", release="+1")
+    row = list(csv.DictReader(io.StringIO(m.as_csv(m.measure(updates, AS_OF)))))[-1]
+    assert ("'@SUM(1)", "'+1", "'=cmd|'/c calc'!A1") == (row["value"], row["release"], row["security"])
+
+
+def test_columns_of_before_releases_could_be_marked_are_read():
+    """An older evidence pack gives the figures that it gave then, word for word."""
+    updates = of_security("CVE-2026-1234")
+    campaigns, places, lines = m.write_updates(updates)
+    head = b"id,name,version,started_at,exposed"
+    assert campaigns.startswith(head + b",release,security\n")
+    older = campaigns.replace(b",release,security\n", b"\n").replace(b",R,CVE-2026-1234\n", b"\n")
+    facts = m.as_facts(m.measure(m.read_updates(older, places, lines), AS_OF))
+    expected = m.as_facts(m.measure(updates, AS_OF))
+    for it in expected["exposure"]:
+        del it["release"], it["security"]
+    assert expected == facts
+
+
 def test_why_updates_ended_is_counted_by_their_last_cause():
     """What is proven or under way has no part in it."""
     updates = some(300)
@@ -199,14 +273,14 @@ def test_an_unknown_dimension_is_refused():
 
 
 def test_the_csv_says_what_the_json_says():
-    """A line a group; and what a spreadsheet would run is kept from it."""
+    """A line a group and a campaign's exposure; and what a spreadsheet would run is kept from it."""
     updates = some(100, regions=("=1+1", "South"))
     found = m.measure(updates, AS_OF)
     rows = list(csv.DictReader(io.StringIO(m.as_csv(found))))
     facts = m.as_facts(found)
     groups = [("all", facts["total"]), *((name, it) for name, of in facts["by"].items() for it in of)]
-    assert len(groups) == len(rows)
-    for (name, group), row in zip(groups, rows, strict=True):
+    assert ["exposure"] == [it["dimension"] for it in rows[len(groups) :]]
+    for (name, group), row in zip(groups, rows[: len(groups)], strict=True):
         assert name == row["dimension"]
         assert group["value"] == row["value"].removeprefix("'")
         assert str(group["proven"]) == row["proven"]

@@ -128,6 +128,16 @@ def test_a_device_that_the_registry_no_longer_knows_is_counted(fleet):
     assert ("", -1, "North") == (found.places[0].type, found.places[0].model, found.places[0].region)
 
 
+def test_a_campaign_says_what_its_release_cures(fleet):
+    """As the release is marked when it is asked, whenever that was done."""
+    fleet.devices(range(3))
+    fleet.make(fleet.start(), 3)
+    read = Metrics(fleet.database)
+    assert [("R", None)] == [(it.release, it.security) for it in read.updates().campaigns]
+    fleet.registry.mark_release("R", "CVE-2026-1234", START)
+    assert [("R", "CVE-2026-1234")] == [(it.release, it.security) for it in read.updates().campaigns]
+
+
 def test_an_update_belongs_to_the_period_of_its_first_order(fleet):
     """From is within, to is not; and campaigns that ordered nothing then are not there."""
     fleet.devices(range(30))

@@ -130,6 +130,7 @@ def gather(store: Store, campaign: int, as_of: Instant) -> Gathered:
                     "image_octets": listed.octets,
                     "hardware": [release.minimum_hardware, release.maximum_hardware],
                     "after": sorted(map(str, release.path)),
+                    "security": listed.security,
                     "withdrawn_at": None if listed.withdrawn_at is None else to_iso(listed.withdrawn_at),
                 },
             }

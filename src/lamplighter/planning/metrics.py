@@ -166,10 +166,14 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """How fast a campaign took Devices out of danger: for security releases."""
+    """How fast a campaign brought its release to who may have it: out of danger, where it is for security."""
 
     campaign: str
     """Its name."""
+    release: str
+    """The release's name; empty: an evidence pack of before this was noted."""
+    security: str | None
+    """What the release cures for security; None: it is no security release."""
     started_at: Instant | None
     """From when it counts; None: it has not started."""
     exposed: int
@@ -221,11 +225,16 @@ class Metrics:
     endings: tuple[Ending, ...]
     """Why updates ended without a proof, most first."""
     exposures: tuple[Exposure, ...]
-    """One a campaign; none where a period cuts campaigns."""
+    """One a campaign, by the campaigns' ids; none where a period cuts campaigns."""
     curve: tuple[tuple[float, int], ...]
     """Seconds since the first order, proven Devices by then: at most `CURVE_POINTS` of them."""
     alerts: tuple[Volume, ...] = ()
     """Alert volumes in the period, where the register was asked."""
+
+    @property
+    def of_security(self) -> tuple[Exposure, ...]:
+        """The exposures of security releases."""
+        return tuple(it for it in self.exposures if it.security is not None)
 
 
 CURVE_POINTS: Final = 200
@@ -280,6 +289,8 @@ DEFINITIONS: Final = {
     "order to proof": "first order → first report of the release's version by the Device",
     "percentile p": "the least time that at least p % of the updates with both ends do not exceed; a "
     "negative time, from two clocks that disagree, counts as 0",
+    "security release": "a release that is marked, as of now, with what it cures for security; of any other, "
+    "half-life and exposed Device-days say only how fast it spread",
     "exposure half-life": "start of the campaign → the proof by which half of the Devices that may have the "
     "release were proven; 90 % alike",
     "exposed Device-days": "over the Devices that may have the release, the time from the start of the "
@@ -455,8 +466,9 @@ def _exposures(updates: Updates, reached: Numbers, as_of: Instant) -> Iterator[E
         start = campaign.started_at
         # Devices that came up late may be more than were counted.
         exposed = max(campaign.exposed, int((owner == campaign.name).sum()))
+        whose = campaign.name, campaign.release, campaign.security
         if start is None:
-            yield Exposure(campaign.name, None, exposed, len(proofs), None, None, 0.0)
+            yield Exposure(*whose, None, exposed, len(proofs), None, None, 0.0)
             continue
         after = np.maximum(proofs - start, 0)
 
@@ -465,7 +477,7 @@ def _exposures(updates: Updates, reached: Numbers, as_of: Instant) -> Iterator[E
             return float(after[wanted - 1]) / SECOND if 0 < wanted <= len(after) else None
 
         days = _total(after) + (exposed - len(after)) * max(as_of - start, 0)
-        yield Exposure(campaign.name, start, exposed, len(proofs), by(50), by(90), days / SECOND / 86_400)
+        yield Exposure(*whose, start, exposed, len(proofs), by(50), by(90), days / SECOND / 86_400)
 
 
 def _curve(reached: Numbers) -> tuple[tuple[float, int], ...]:
@@ -504,20 +516,23 @@ def as_facts(metrics: Metrics) -> dict[str, Any]:
         "total": _group_facts(metrics.total),
         "by": {name: [_group_facts(it) for it in groups] for name, groups in metrics.groups.items()},
         "causes": [it._asdict() | {"updates": it.updates} for it in metrics.endings],
-        "exposure": [
-            {
-                "campaign": it.campaign,
-                "started_at": _iso(it.started_at),
-                "exposed": it.exposed,
-                "proven": it.proven,
-                "half_life_seconds": it.half_life,
-                "seconds_to_90_percent": it.to_90,
-                "device_days": it.device_days,
-            }
-            for it in metrics.exposures
-        ],
+        "exposure": [_exposure_facts(it) for it in metrics.exposures],
         "proven_by_seconds": [list(it) for it in metrics.curve],
         "alerts": [it._asdict() for it in metrics.alerts],
+    }
+
+
+def _exposure_facts(it: Exposure) -> dict[str, Any]:
+    return {
+        "campaign": it.campaign,
+        # What an older evidence pack does not say, its metrics do not say either: it stays verifiable.
+        **({"release": it.release, "security": it.security} if it.release else {}),
+        "started_at": _iso(it.started_at),
+        "exposed": it.exposed,
+        "proven": it.proven,
+        "half_life_seconds": it.half_life,
+        "seconds_to_90_percent": it.to_90,
+        "device_days": it.device_days,
     }
 
 
@@ -535,12 +550,20 @@ def _group_facts(group: Group) -> dict[str, Any]:
 CSV_COLUMNS: Final = (
     "dimension", "value", *_NUMBERS, *_RATES, "settled_proof_low", "settled_proof_high",
     *(f"{span.replace(' ', '_').replace('-', '_')}_{it}" for span in SPANS for it in _STATISTICS),
+    "release", "security", "started_at", "exposed",
+    "half_life_seconds", "seconds_to_90_percent", "device_days",
 )  # fmt: skip
-"""Columns of `as_csv`: counts, rates 0..1, times in seconds; empty where there is nothing to divide by."""
+"""Columns of `as_csv`: counts, rates 0..1, times in seconds; empty where there is nothing to divide by.
+
+The last seven are filled in lines of the dimension "exposure", with the campaign and how many are proven.
+"""
 
 
 def as_csv(metrics: Metrics) -> str:
-    """One line a group, the total first; see `CSV_COLUMNS`. What a spreadsheet would run is kept from it."""
+    """One line a group, the total first, then one a campaign's exposure; see `CSV_COLUMNS`.
+
+    What a spreadsheet would run is kept from it.
+    """
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
@@ -554,6 +577,10 @@ def as_csv(metrics: Metrics) -> str:
             for span in SPANS:
                 cells += group.times[span] or [None] * len(_STATISTICS)
             writer.writerow(["" if it is None else it for it in cells])
+    for it in metrics.exposures:
+        facts = {"dimension": "exposure", "value": it.campaign} | _exposure_facts(it)
+        row = (facts.get(name) for name in CSV_COLUMNS)
+        writer.writerow([_inert(it) if isinstance(it, str) else it for it in row])
     return lines.getvalue()
 
 
@@ -574,6 +601,7 @@ _UPDATE_COLUMNS: Final = (
 )  # fmt: skip
 _PLACE_COLUMNS: Final = ("place", *Place._fields)
 _CAMPAIGN_COLUMNS: Final = Campaign._fields
+_OLDER_CAMPAIGN_COLUMNS: Final = _CAMPAIGN_COLUMNS[:5]  # before releases could be marked for security
 _SIGN: Final = 1 << 63
 _LINES_AT_ONCE: Final = 50_000
 _EMPTY: Final = -(1 << 63)
@@ -589,9 +617,8 @@ def write_updates(updates: Updates) -> tuple[bytes, bytes, Iterator[bytes]]:
     writer = csv.writer(campaigns, lineterminator="\n")
     writer.writerow(_CAMPAIGN_COLUMNS)
     for it in updates.campaigns:
-        writer.writerow(
-            (it.id, it.name, it.version, "" if it.started_at is None else it.started_at, it.exposed)
-        )
+        started = "" if it.started_at is None else it.started_at
+        writer.writerow((it.id, it.name, it.version, started, it.exposed, it.release, it.security or ""))
     writer = csv.writer(places, lineterminator="\n")
     writer.writerow(_PLACE_COLUMNS)
     for number, place in enumerate(updates.places):
@@ -613,19 +640,11 @@ def _lines(updates: Updates) -> Iterator[bytes]:
 
 
 def read_updates(campaigns: bytes, places: bytes, lines: Iterable[bytes]) -> Updates:
-    """What `write_updates` wrote. Raises `DecodeError` for anything else."""
-    who = tuple(
-        Campaign(
-            int(number),
-            name,
-            FirmwareVersion.parse(version),
-            Instant(int(started)) if started else None,
-            int(exposed),
-        )
-        for number, name, version, started, exposed in _table(
-            "campaigns", campaigns, _CAMPAIGN_COLUMNS, "i..?i"
-        )
-    )
+    """What `write_updates` wrote, now or before campaigns said of which release they are.
+
+    Raises `DecodeError` for anything else.
+    """
+    who = tuple(_read_campaigns(campaigns))
     where = tuple(
         Place(row[1], row[2], int(row[3]), row[4], row[5], row[6], int(row[7]), int(row[8]), int(row[9]))
         for row in _table("places", places, _PLACE_COLUMNS, "i..i...iii")
@@ -647,6 +666,22 @@ def read_updates(campaigns: bytes, places: bytes, lines: Iterable[bytes]) -> Upd
     first[first == _EMPTY] = NEVER
     assert first.shape[1] == ENDED + 1
     return Updates(who, where, np.arange(len(device)), device, place, progress, first)
+
+
+def _read_campaigns(octets: bytes) -> Iterator[Campaign]:
+    older = octets.startswith(",".join(_OLDER_CAMPAIGN_COLUMNS).encode() + b"\n")
+    columns, kinds = (_OLDER_CAMPAIGN_COLUMNS, "i..?i") if older else (_CAMPAIGN_COLUMNS, "i..?i..")
+    for number, name, version, started, exposed, *more in _table("campaigns", octets, columns, kinds):
+        release, security = more or ("", "")
+        yield Campaign(
+            int(number),
+            name,
+            FirmwareVersion.parse(version),
+            Instant(int(started)) if started else None,
+            int(exposed),
+            release,
+            security or None,
+        )
 
 
 def _table(what: str, octets: bytes, columns: Sequence[str], kinds: str) -> Iterator[list[str]]:

@@ -47,6 +47,8 @@ def metrics_page(metrics: Metrics, *, storms: Sequence[Storm] = (), footer: str 
     """The report of some updates, with the alert storms of its time; the same values, the same octets."""
     total = metrics.total.counts
     sections = [Section("", tuple(_conclusion(metrics)))]
+    if metrics.of_security:
+        sections.append(Section("Exposure: security releases", (_security(metrics.of_security),)))
     if total.updates:
         sections += [
             Section("How far they came", (_funnel(total), *_how_fast(metrics))),
@@ -134,7 +136,7 @@ def _conclusion(metrics: Metrics) -> list[Block]:
             Tone.BAD if counts.visits_due else Tone.PLAIN,
         ),
     ]
-    figures += [_half_life(it) for it in metrics.exposures[:1]]
+    figures += [_half_life(it) for it in (metrics.of_security or metrics.exposures)[:1]]
     blocks: list[Block] = [Prose((said,), lead=True), KeyFigures(tuple(figures))]
     worst = _worst(metrics)
     if worst:
@@ -143,17 +145,50 @@ def _conclusion(metrics: Metrics) -> list[Block]:
 
 
 def _half_life(exposure: Exposure) -> KeyFigure:
+    whose = "" if exposure.security is None else f"{exposure.security}: "
     if exposure.half_life is None:
         reached = share(exposure.proven / exposure.exposed if exposure.exposed else None)
         return KeyFigure(
-            "exposure half-life", "not reached", f"{reached} of the exposed are proven so far", Tone.WARN
+            "exposure half-life",
+            "not reached",
+            f"{whose}{reached} of the exposed are proven so far",
+            Tone.WARN,
         )
     more = "" if exposure.to_90 is None else f"; 90 % after {duration(exposure.to_90)}"
     return KeyFigure(
         "exposure half-life",
         duration(exposure.half_life),
-        f"from the start to half of {number(exposure.exposed)} exposed Devices{more}",
+        f"{whose}from the start to half of {number(exposure.exposed)} exposed Devices{more}",
     )
+
+
+def _security(exposures: Sequence[Exposure]) -> Table:
+    """Campaigns that bring security releases, one a row."""
+    heads = (
+        *map(Column, ("Cures", "Release", "Campaign", "Started")),
+        *_heads("", "exposed", "proven", "half-life", "90 %", "exposed Device-days")[1:],
+    )
+    rows = tuple(
+        (
+            it.security or "",
+            it.release,
+            it.campaign,
+            "not yet" if it.started_at is None else moment(it.started_at),
+            number(it.exposed),
+            number(it.proven),
+            "not reached" if it.half_life is None else duration(it.half_life),
+            "not reached" if it.to_90 is None else duration(it.to_90),
+            f"{it.device_days:,.1f}",
+        )
+        for it in exposures[:_SHOWN]
+    )
+    notes = [
+        "Exposed: the Devices that may have the release.",
+        "A release that several campaigns bring has a line for each: a Device may be in more than one.",
+    ]
+    if len(exposures) > _SHOWN:
+        notes.append(f"The first {_SHOWN} of {number(len(exposures))}; `--csv` and `--json` have all.")
+    return Table(heads, rows, note=" ".join(notes))
 
 
 def _worst(metrics: Metrics) -> str:

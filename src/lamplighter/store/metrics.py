@@ -73,6 +73,10 @@ class Campaign(NamedTuple):
     """When the first order could be made."""
     exposed: int
     """Devices that may have the release, as counted when it started or they came up."""
+    release: str = ""
+    """The release's name; empty: an evidence pack of before this was noted."""
+    security: str | None = None
+    """What the release cures for security, as it is marked now; None: it is no security release."""
 
 
 class Place(NamedTuple):
@@ -308,7 +312,14 @@ def _campaigns(connection: Connection) -> dict[int, Campaign]:
     )
     devices: dict[int, Any] = dict(connection.execute(exposed).all())
     query = (
-        select(s.campaign.c.id, s.campaign.c.name, s.campaign.c.started_at, s.release.c.version)
+        select(
+            s.campaign.c.id,
+            s.campaign.c.name,
+            s.campaign.c.started_at,
+            s.release.c.version,
+            s.release.c.name.label("release"),
+            s.release.c.security,
+        )
         .join(s.release, s.release.c.id == s.campaign.c.release)
         .order_by(s.campaign.c.id)
     )
@@ -319,6 +330,8 @@ def _campaigns(connection: Connection) -> dict[int, Campaign]:
             row.version,
             None if row.started_at is None else Instant(row.started_at),
             int(devices.get(row.id, 0)),
+            row.release,
+            row.security,
         )
         for row in connection.execute(query)
     }
