@@ -9,8 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lamplighter.kit import FirmwareVersion, ImageHash, UsageError
-from lamplighter.registry import Cohort, CplEntry, CplStatus, DeviceStatus, DeviceType, Part
-from lamplighter.registry.exposure import Hazard, Range, Risk, exposures, off_cpl
+from lamplighter.registry import (
+    Cohort,
+    CplEntry,
+    CplStatus,
+    DeviceStatus,
+    DeviceType,
+    Part,
+    Procedure,
+    Release,
+    Verdict,
+)
+from lamplighter.registry.exposure import Hazard, Range, Risk, cured, exposures, off_cpl
 
 COHORT = Cohort(DeviceType.PPMID, 0x121D, 0x84, 0x1111, FirmwareVersion(0x10), DeviceStatus.COMMISSIONED)
 
@@ -61,6 +71,20 @@ def test_devices_of_others_are_counted_apart():
         },
     )
     assert (5, 5) == (found.devices, found.others)
+
+
+def test_a_release_cures_who_bears_the_risk_may_have_it_and_is_then_out_of_it():
+    """Not who bears another risk, may not have it, or would run what is no better."""
+    release = Release(Procedure.ONE_STEP, 0x121D, FirmwareVersion(0x20), ImageHash(bytes(32)), 0, 0xFFFF, b"")
+    judged = [
+        (COHORT, Verdict.ELIGIBLE, 5),
+        (replace(COHORT, region="North"), Verdict.HUB_NOT_CAPABLE, 3),
+        (replace(COHORT, firmware=FirmwareVersion(0x11)), Verdict.ELIGIBLE, 2),
+    ]
+    assert [5, 7, 0, 0] == [
+        cured(risk(which), release, judged)
+        for which in (range_of(), range_of(high=0x1F), range_of(high=0x20), range_of(model=0x85))
+    ]
 
 
 def test_the_most_exposed_come_first_and_the_cured_stay():

@@ -119,7 +119,11 @@ class Scene:
             "Display 1.11", read(bad, "11.4").release(), "operator1", self.side.now
         )
         self.release = store.registry.add_release(
-            "Display 2.0", read(good, "11.4").release([OLD, OLDER]), "operator1", self.side.now
+            "Display 2.0",
+            read(good, "11.4").release([OLD, OLDER]),
+            "operator1",
+            self.side.now,
+            security="CVE-2030-1234",
         )
         store.registry.withdraw_release(
             withdrawn, Instant(now - 9 * DAY), "operator1", "loses the tariff at midnight"

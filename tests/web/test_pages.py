@@ -24,7 +24,7 @@ from tests.service.parties import NOW
 from tests.store.campaigning import PPMIDS
 
 from .conftest import PASSWORD, text_of, token_in
-from .scene import CAMPAIGN, MODEL, OLD, OLDER, TARGET, listed, ota, ppmid
+from .scene import CAMPAIGN, MODEL, OLD, OLDER, TARGET, fleet, listed, ota, ppmid
 
 SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -140,6 +140,34 @@ def test_the_fleet_says_who_is_exposed_and_why(viewer):
     assert "35" == found["declared vulnerable"][4]
     assert f"up to {OLDER}" == found["declared vulnerable"][2]
     assert "CVE-2030-1234 (operator1, 3 d 3 h ago)" in found["declared vulnerable"][3]
+
+
+def test_the_fleet_names_the_security_release_that_would_cure(viewer):
+    """By its reference, with how many of the exposed may have it; nothing, where none would."""
+    found = {row[0]: row for row in rows_of(viewer.see("/"), "Exposure</h2>")}
+    eligible = {row[0]: row[2].split()[0] for row in rows_of(viewer.see("/releases/2"), "Upgrade paths")}
+    assert f"CVE-2030-1234 (Display 2.0: {eligible[str(OLD)]})" == found["release withdrawn"][7]
+    assert f"CVE-2030-1234 (Display 2.0: {eligible[str(OLDER)]})" == found["declared vulnerable"][7]
+
+
+def test_a_release_that_is_as_bad_cures_nothing(site):
+    """Nor does one that is not marked, or withdrawn."""
+    client = site.client("operator")
+    fleet(site.store, 40)
+    site.store.registry.put_cpl([listed(ota())])
+    client.submit("/releases", {"name": "x"}, files={"file": ("f", ota())})
+
+    def cures() -> dict[str, str]:
+        return {row[2]: row[7] for row in rows_of(client.see("/"), "Exposure</h2>") if "burns" in row[3]}
+
+    for highest in (OLDER, TARGET):
+        fields = {"manufacturer": "121d", "highest": str(highest), "reason": "it burns"}
+        client.submit("/fleet/advisories", fields)
+    assert {f"up to {OLDER}": "", f"up to {TARGET}": ""} == cures()
+    client.submit("/releases/1/mark", {"security": "GG-7"})
+    assert {f"up to {OLDER}": "GG-7 (x: 6)", f"up to {TARGET}": ""} == cures()
+    client.submit("/releases/1/withdraw", {"reason": "it burns too"})
+    assert {f"up to {OLDER}": "", f"up to {TARGET}": ""} == cures()
 
 
 def test_the_fleet_counts_no_device_twice(viewer):
@@ -307,6 +335,23 @@ def test_a_release_is_withdrawn_with_a_reason(site):
     assert "nothing more is ordered of it" in text_of(client.see("/releases/1"))
     [entry] = site.store.audit.entries(what="withdraw release")
     assert ("operator1", "it loses the tariff") == (entry.who, entry.detail)
+
+
+def test_a_release_is_marked_with_what_it_cures(site):
+    """As it is brought in or later; an empty field takes the mark back. Both are in the audit."""
+    client = site.client("operator")
+    client.submit("/releases", {"name": "x", "security": "CVE-2030-1"}, files={"file": ("f", ota())})
+    assert "CVE-2030-1" in rows_of(client.see("/releases"), "All releases")[0]
+    assert 303 == client.submit("/releases/1/mark", {"security": " GG-7 "}).status_code
+    page = client.see("/releases/1")
+    assert "x is a security release: GG-7." in text_of(page)
+    assert 'value="GG-7"' in page
+    assert 303 == client.submit("/releases/1/mark", {"security": ""}).status_code
+    assert "x is no security release." in text_of(client.see("/releases/1"))
+    said = [(it.what, it.detail) for it in site.store.audit.entries() if "mark" in it.what]
+    assert [("mark release", "security GG-7"), ("unmark release", "security GG-7")] == said
+    refused = client.submit("/releases/1/mark", {"security": "x" * 65})
+    assert (400, True) == (refused.status_code, "1 to 64 printable characters" in text_of(refused.text))
 
 
 def test_the_release_page_says_what_stands_in_the_way(viewer):

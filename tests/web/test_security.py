@@ -36,7 +36,7 @@ from tests.service.parties import NOW, PPMID
 from tests.store.campaigning import PPMIDS
 
 from .conftest import BY_ROLE, PASSWORD, token_in
-from .scene import ota
+from .scene import OLDER, fleet, listed, ota
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -164,6 +164,32 @@ def test_xss_the_name_of_a_file_is_text(site):
     assert 422 == answer.status_code
     assert "<img src=x" not in answer.text
     assert "&lt;img src=x" in answer.text
+
+
+def test_xss_a_security_reference_is_text(site):
+    """It stands on the pages of releases, in their forms, on the fleet page and in the audit."""
+    client = site.client("operator")
+    fleet(site.store, 40)
+    site.store.registry.put_cpl([listed(ota())])
+    client.submit("/releases", {"name": "x", "security": EVIL[:60]}, files={"file": ("f", ota())})
+    fields = {"manufacturer": "121d", "highest": str(OLDER), "reason": "it burns"}
+    client.submit("/fleet/advisories", fields)
+    for path in ("/", "/releases", "/releases/1", "/audit"):
+        page = client.see(path)
+        assert "&lt;script&gt;alert(1)" in page, path
+        assert "<script>alert" not in page, path
+        assert "<img src=x" not in page, path
+
+
+@pytest.mark.parametrize("reference", ["CVE\x00", "CVE\n2026", "\x1b[2J", "\u202e4321-6202-EVC"])
+def test_control_characters_in_a_security_reference_are_refused(site, reference):
+    """By the form that brings an image in, and by the form that marks a release."""
+    client = site.client("operator")
+    answer = client.submit("/releases", {"name": "x", "security": reference}, files={"file": ("f", ota())})
+    assert (422, []) == (answer.status_code, site.store.registry.releases())
+    client.submit("/releases", {"name": "x"}, files={"file": ("f", ota())})
+    assert 400 == client.submit("/releases/1/mark", {"security": reference}).status_code
+    assert None is site.store.registry.listed("x").security
 
 
 def test_xss_device_properties_are_text(site):

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from lamplighter.kit import FirmwareVersion, UsageError
 from lamplighter.protocol.duis import CplStatus
 from lamplighter.registry.device import Part
-from lamplighter.registry.eligibility import PARTS
+from lamplighter.registry.eligibility import PARTS, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from lamplighter.registry.device import Cohort
-    from lamplighter.registry.release import CplEntry
+    from lamplighter.registry.release import CplEntry, Release
 
 
 class Hazard(Enum):
@@ -81,6 +81,20 @@ class Exposure:
     """That run it, and that we may update."""
     others: int
     """That run it, and are not ours to update, or have left."""
+
+
+def cured(risk: Risk, release: Release, judged: Iterable[tuple[Cohort, Verdict, int]]) -> int:
+    """How many Devices a release would take out of a risk: they bear it, may have it, and then do not.
+
+    judged  cohorts, the verdict on each for this release, and how many Devices are in it
+    """
+    return sum(
+        devices
+        for cohort, verdict, devices in judged
+        if verdict is Verdict.ELIGIBLE
+        and risk.range.has(cohort)
+        and not risk.range.has(replace(cohort, firmware=release.version))
+    )
 
 
 def off_cpl(entries: Iterable[CplEntry]) -> list[Risk]:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from lamplighter.kit import DecodeError, FirmwareVersion, Instant, UsageError
 from lamplighter.kit.instant import DAY
 from lamplighter.registry import STRANDED, CplEntry, Procedure, Verdict
-from lamplighter.registry.exposure import Exposure, Hazard, Range, Risk, exposures, off_cpl
+from lamplighter.registry.exposure import Exposure, Hazard, Range, Risk, cured, exposures, off_cpl
 from lamplighter.service.web.history import History, Model, histories
 from lamplighter.service.web.page import Operator, Reader, TheOffice, go, render
 from lamplighter.store.fleet import Advisory, Census, Sample
@@ -42,6 +42,24 @@ class ModelRow(NamedTuple):
     devices: int
     versions: list[Version]
     history: History | None
+
+
+class Cure(NamedTuple):
+    """A security release that would take Devices out of a risk."""
+
+    registered: Registered
+    devices: int
+    """That bear the risk and may have it, 1 or more."""
+
+
+class Exposed(NamedTuple):
+    """A line of the list of exposures."""
+
+    exposure: Exposure
+    advisory: Advisory | None
+    """That it comes from, and that can be closed."""
+    cures: Sequence[Cure]
+    """Most Devices first."""
 
 
 class Stranded(NamedTuple):
@@ -80,8 +98,12 @@ def show(request: Request, office: TheOffice, person: Reader, days: int = 30) ->
         *_withdrawn(releases, cpl),
         *off_cpl(cpl),
     ]
-    found = _with_advisories(
-        exposures(_once(risks), {it.cohort: it.devices for it in census.cohorts}), advisories
+    found = _exposed(
+        office,
+        exposures(_once(risks), {it.cohort: it.devices for it in census.cohorts}),
+        advisories,
+        releases,
+        census,
     )
     since = Instant(now - days * DAY)
     samples = store.fleet.history(since)
@@ -193,20 +215,33 @@ def _once(risks: list[Risk]) -> list[Risk]:
     return list(merged.values())
 
 
-def _with_advisories(
-    found: list[Exposure], advisories: list[Advisory]
-) -> list[tuple[Exposure, Advisory | None]]:
-    """Each with the advisory that it comes from, which can be closed."""
+def _exposed(
+    office: TheOffice,
+    found: list[Exposure],
+    advisories: list[Advisory],
+    releases: Sequence[Registered],
+    census: Census,
+) -> list[Exposed]:
+    """Each with the advisory that it comes from, and the security releases that would cure it."""
     open_ = {(it.range, it.reason, it.who): it for it in advisories}
-    return [
+    judged = [
         (
             it,
-            open_.get((it.risk.range, it.risk.reason, it.risk.name))
-            if it.risk.hazard is Hazard.VULNERABLE
-            else None,
+            [
+                (counted.cohort, verdict, counted.devices)
+                for counted, verdict in office.store.fleet.judged(it.release, census)
+            ],
         )
-        for it in found
+        for it in releases
+        if it.security is not None and not it.release.withdrawn and found
     ]
+    lines = []
+    for it in found:
+        risk = it.risk
+        own = open_.get((risk.range, risk.reason, risk.name)) if risk.hazard is Hazard.VULNERABLE else None
+        cures = [Cure(release, cured(risk, release.release, cohorts)) for release, cohorts in judged]
+        lines.append(Exposed(it, own, sorted((c for c in cures if c.devices), key=lambda c: -c.devices)))
+    return lines
 
 
 def _exposed_devices(census: Census, risks: list[Risk]) -> int:
