@@ -47,10 +47,14 @@ class Update:
     """When it is to activate; None: at once, or it was never told."""
     orders: list = field(default_factory=list)
     """What was ordered for it, in turn."""
+    folded: tuple = (-1, None)
+    """How much evidence was folded last, and what came of it: it is only ever appended."""
 
     @property
     def progress(self):
-        return fold(self.evidence, TARGET)
+        if self.folded[0] != len(self.evidence):
+            self.folded = len(self.evidence), fold(self.evidence, TARGET)
+        return self.folded[1]
 
     @property
     def retried(self):
