@@ -58,6 +58,7 @@ RESENT = frozenset(
     }
 )
 """What an update may be sent after: somebody said that it failed, or the Device named the old version."""
+OF_CALL_OFFS = frozenset({Stage.CALLING_OFF, Stage.SILENT_IN_CALL_OFF, Stage.CALLED_OFF})
 NEXT_WORD = {
     Stage.QUEUED: Fact.ACCEPTED,
     Stage.ACCEPTED: Fact.AT_HUB,
@@ -203,6 +204,10 @@ class Campaign(RuleBasedStateMachine):
             before = update.progress
             if before.stage in FINAL or (before.stage in READY - LOADING and IMPLIES[fact] in LOADING):
                 continue  # the DCC does not take a failure back
+            if IMPLIES[fact] in OF_CALL_OFFS and update.orders[-1 - late :][:1] != [
+                Order.CALL_OFF_ACTIVATION
+            ]:
+                continue  # it is only said of an order that calls off: our own word, or an answer to that
             version = (TARGET if new else OLD) if fact in VERSIONED else None
             step = before.step - (late and before.step > FIRST_STEP)
             self.say(
