@@ -204,9 +204,8 @@ class Campaign(RuleBasedStateMachine):
             before = update.progress
             if before.stage in FINAL or (before.stage in READY - LOADING and IMPLIES[fact] in LOADING):
                 continue  # the DCC does not take a failure back
-            if IMPLIES[fact] in OF_CALL_OFFS and update.orders[-1 - late :][:1] != [
-                Order.CALL_OFF_ACTIVATION
-            ]:
+            order = update.orders[-1 - late :][:1]
+            if IMPLIES[fact] in OF_CALL_OFFS and order != [Order.CALL_OFF_ACTIVATION]:
                 continue  # it is only said of an order that calls off: our own word, or an answer to that
             version = (TARGET if new else OLD) if fact in VERSIONED else None
             step = before.step - (late and before.step > FIRST_STEP)
