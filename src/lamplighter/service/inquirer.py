@@ -19,6 +19,7 @@ from lamplighter.service import meters, tracing
 from lamplighter.service.gateway import NoAnswerError, is_refusal
 from lamplighter.service.imports import Import
 from lamplighter.service.pause import Pause
+from lamplighter.service.sender import say_unanswered
 from lamplighter.store.questions import TOLD, Told
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class Inquirer:
         try:
             answer = self._gateway.read_inventory(question.counter, question.of)
         except NoAnswerError as error:
-            _log.warning("DCC not reached", counter=question.counter, reason=str(error))
+            say_unanswered(question.counter, error)
             if error.unsent:
                 questions.take_back(hold(), question)
             self.pause.lengthen()

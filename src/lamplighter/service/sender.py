@@ -195,7 +195,7 @@ class Sender:
             try:
                 ask(request, done)
             except NoAnswerError as error:
-                _say_unanswered(request, error)
+                say_unanswered(request.counter, error)
                 done.unanswered = True
                 never = group[number if error.unsent else number + 1 :]
                 done.unsent += [it.counter for it in never if it.attempted_at is None]
@@ -228,7 +228,7 @@ class Sender:
         for (request, _), outcome in zip(done.signed, outcomes, strict=True):
             match outcome:
                 case NoAnswerError():
-                    _say_unanswered(request, outcome)
+                    say_unanswered(request.counter, outcome)
                     done.unanswered = True
                 case LamplighterError():
                     self._give_up(request, outcome, done, has_effect=True)
@@ -297,11 +297,12 @@ def _groups(requests: Sequence[OpenRequest]) -> Iterator[list[OpenRequest]]:
             yield listed[start : start + size]
 
 
-def _say_unanswered(request: OpenRequest, error: NoAnswerError) -> None:
+def say_unanswered(counter: int, error: NoAnswerError) -> None:
+    """Note in the log whose fault it is that a request has no answer."""
     if isinstance(error, NotSignedError):
-        _log.error("request not signed", counter=request.counter, reason=str(error))
+        _log.error("request not signed", counter=counter, reason=str(error))
     else:
-        _log.warning("DCC not reached", counter=request.counter, reason=str(error))
+        _log.warning("DCC not reached", counter=counter, reason=str(error))
 
 
 def _outcome(answer: Answer) -> str:
