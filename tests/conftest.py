@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from lamplighter.protocol.smki import PrivateKey, Ring, decode_certificate
@@ -46,6 +47,12 @@ def _package(name: str, version: str) -> Path | str:
         return _npm.npm_package(name, version)
     except _npm.UnavailableError as reason:
         return str(reason)
+
+
+@pytest.fixture(autouse=True)
+def _log_of_its_own():
+    """Each test finds the log as it is made: whoever was tested before may have quietened it."""
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

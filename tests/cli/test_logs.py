@@ -9,14 +9,6 @@ import structlog
 from lamplighter.cli.logs import quiet_logs
 
 
-@pytest.fixture(autouse=True)
-def _loud_again():
-    """As it was before."""
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
-
-
 def test_what_is_grave_goes_to_stderr(capsys):
     """And nothing to stdout, which is for results."""
     quiet_logs()

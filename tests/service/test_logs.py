@@ -15,14 +15,6 @@ SECRET = "hunter2-correct-horse"
 PEM = f"-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE{SECRET}\n-----END EC PRIVATE KEY-----"
 
 
-@pytest.fixture(autouse=True)
-def _own_logs():
-    """What a test does to the log ends with it."""
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
-
-
 def lines(capsys):
     said = capsys.readouterr()
     assert "" == said.out

@@ -321,7 +321,6 @@ def test_neither_pin_nor_key_is_shown(held, hsm):
     """Not in the log, in an error, or in what a debugger prints."""
     pin = hsm.pin.read_text().strip()
     key = signer_of(held)
-    structlog.reset_defaults()  # whoever was tested before may have quietened the log
     with structlog.testing.capture_logs() as logged:
         hsm.say_pin("00000000")
         told = [refusal(held), refusal(held)]
