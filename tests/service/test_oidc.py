@@ -53,12 +53,12 @@ class Visit:
     def refusal(self, *arguments) -> str:
         with pytest.raises(UnauthenticatedError) as caught:
             self.openid.finish(*(arguments or self.away()))
-        assert 0 == len(self.sessions())
+        assert [] == self.rows("session")
         return str(caught.value)
 
-    def sessions(self) -> list:
+    def rows(self, table: str) -> list:
         with self.store.database.reading() as connection:
-            return connection.exec_driver_sql("SELECT * FROM session").all()
+            return connection.exec_driver_sql(f"SELECT * FROM {table} ORDER BY 1").all()
 
     def close(self) -> None:
         self.client.close()
@@ -372,6 +372,20 @@ def test_a_provider_that_is_gone(visit):
     visit.provider.close()
     with pytest.raises(UnauthenticatedError, match="cannot be reached"):
         visit.openid.begin("/")
+
+
+def test_a_flood_of_sign_ins_that_are_begun(visit):
+    """From one address: after so many it waits and leaves no row; others come in, and so does its own."""
+    for _ in range(oidc.BEGUN.free):
+        visit.openid.begin("/", "192.0.2.7")
+    query, cookie = visit.away()  # from elsewhere
+    last = visit.rows("login")
+    for _ in range(3):
+        with pytest.raises(UnauthenticatedError, match="try again in 10 seconds"):
+            visit.openid.begin("/", "192.0.2.7")
+    assert last == visit.rows("login")
+    visit.openid.finish(query, cookie, "192.0.2.7")
+    visit.openid.begin("/", "192.0.2.7")
 
 
 def test_whoever_the_provider_turns_away(visit):

@@ -25,10 +25,10 @@ import jwt
 import structlog
 
 from lamplighter.kit import Instant, UsageError
-from lamplighter.kit.instant import MINUTE
+from lamplighter.kit.instant import DAY, HOUR, MINUTE, SECOND
 from lamplighter.service.clock import wall_clock
 from lamplighter.service.people import NAME, Role, UnauthenticatedError
-from lamplighter.store.people import Login
+from lamplighter.store.people import Limit, Login
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,6 +40,8 @@ ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES25
 """Those of a private key alone: never "none", and no HMAC, whose key might be taken from a public one."""
 AWAY_MAX: Final = 10 * MINUTE
 """How long a sign-in at the provider may take, us."""
+BEGUN: Final = Limit(200, 10 * SECOND, 15 * MINUTE, HOUR)
+"""Sign-ins that one address may begin and not end; an office may stand behind one address."""
 LEEWAY_SECONDS: Final = 60
 """By how much the provider's clock and ours may differ."""
 ENVIRONMENT: Final = "LAMPLIGHTER_OIDC_"
@@ -164,11 +166,20 @@ class OpenId:
         """Let go of connections to the provider."""
         self._client.close()
 
-    def begin(self, next_path: str = "/") -> Departure:
-        """Send somebody away; raises `UnauthenticatedError` where the provider cannot be reached."""
+    def begin(self, next_path: str = "/", address: str = "") -> Departure:
+        """Send somebody away who comes from this address.
+
+        Raises `UnauthenticatedError` where the provider cannot be reached, or too many were sent from there.
+        """
         endpoint = self._endpoint("authorization_endpoint")
-        state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
         now = self._clock()
+        wait, _ = self._store.admit({_begun(address): BEGUN}, now)
+        if wait:
+            raise _refused(
+                f"too many sign-ins were begun from where you are: try again in {-(-wait // SECOND)} seconds",
+                f"too many begun from {address}",
+            )
+        state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
         self._store.begin_login(state, Login(nonce, verifier, next_path), Instant(now + AWAY_MAX), now)
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=")
         query = {
@@ -184,7 +195,7 @@ class OpenId:
         joint = "&" if urlsplit(endpoint).query else "?"
         return Departure(f"{endpoint}{joint}{urlencode(query)}", state)
 
-    def finish(self, query: Mapping[str, str], cookie: str | None) -> Arrival:
+    def finish(self, query: Mapping[str, str], cookie: str | None, address: str = "") -> Arrival:
         """Take somebody in who comes back with this query; else raises `UnauthenticatedError`.
 
         The words of the error are fit to be shown; what exactly was wrong with a token stands in the log.
@@ -209,6 +220,7 @@ class OpenId:
             session = self._people.arrive(self.settings.issuer, claims["sub"], name, roles)
         except UsageError as cause:
             raise UnauthenticatedError(f"{self.settings.called} calls you {name!r}: {cause}") from cause
+        self._store.forgive(_begun(address), (), Instant(self._clock() - DAY))
         return Arrival(session, login.next)
 
     # --- the token
@@ -357,6 +369,11 @@ class OpenId:
 
 _UNBELIEVED: Final = "what the provider says of you cannot be believed: begin again, or tell an administrator"
 _UNREACHED: Final = "the provider cannot be reached, or is not set up as it must be: tell an administrator"
+
+
+def _begun(address: str) -> str:
+    """What the sign-ins that an address begins are counted under."""
+    return f"begun\0{address}"
 
 
 def _refused(shown: str, reason: str) -> UnauthenticatedError:

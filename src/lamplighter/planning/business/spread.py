@@ -26,7 +26,7 @@ Answer = TypeVar("Answer")
 WORKERS_MAX: Final = 1_024
 LOCAL: Final = "local"
 """Instead of a scheduler's address: a Dask cluster of this machine, for this once."""
-_SHARES: Final = 16
+_SHARES: Final = 64
 """Parts a worker: enough that one who is late does not keep the others waiting."""
 _CONNECT_SECONDS: Final = 20
 

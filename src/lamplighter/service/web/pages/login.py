@@ -41,7 +41,7 @@ def sign_in(
     """In, with a session that is new; or why not."""
     target = local_path(next)
     try:
-        session = people.sign_in(name.strip(), password, request.client.host if request.client else "")
+        session = people.sign_in(name.strip(), password, _address(request))
     except UnauthenticatedError as error:
         return _page(request, target, name=name, refusal=str(error), status=HTTPStatus.UNAUTHORIZED)
     return _let_in(request, people, target, session)
@@ -63,7 +63,7 @@ def depart(request: Request, next: str = "") -> Response:  # noqa: A002
     """To the provider, that says who it is."""
     openid = _openid(request)
     try:
-        url, cookie = openid.begin(local_path(next))
+        url, cookie = openid.begin(local_path(next), _address(request))
     except UnauthenticatedError as error:
         return _page(request, local_path(next), refusal=str(error), status=HTTPStatus.BAD_GATEWAY)
     answer = RedirectResponse(url, HTTPStatus.SEE_OTHER)
@@ -86,13 +86,20 @@ def arrive(request: Request, people: ThePeople) -> Response:
     secure = request.state.secure
     name = cookie_name("oidc", secure=secure)
     try:
-        session, target = openid.finish(dict(request.query_params), request.cookies.get(name))
+        session, target = openid.finish(
+            dict(request.query_params), request.cookies.get(name), _address(request)
+        )
     except (UnauthenticatedError, UsageError) as error:
         answer = _page(request, "/", refusal=str(error), status=HTTPStatus.UNAUTHORIZED)
     else:
         answer = _let_in(request, people, local_path(target), session)
     answer.delete_cookie(name, secure=secure, httponly=True, samesite="lax")
     return answer
+
+
+def _address(request: Request) -> str:
+    """Where somebody comes from, as far as is known."""
+    return request.client.host if request.client else ""
 
 
 def _openid(request: Request) -> OpenId:
