@@ -158,6 +158,17 @@ def test_every_command_on_these_pages_can_be_typed(line):
     assert understood(shlex.split(line)[1:]) is None
 
 
+def test_folders_and_files_of_commands_are_not_mixed_up():
+    """`keys import CERTIFICATE DIRECTORY` can be typed, and fails in the hour that it is for."""
+    found = {}
+    for line in set().union(*(shown(page.read_text()) for page in PAGES)):
+        _, bound, _ = app.parse_args(shlex.split(line)[1:], exit_on_error=False, print_error=False)
+        if "directory" in bound.arguments:
+            found[line] = Path(bound.arguments["directory"])
+    assert any("keys import" in line for line in found)
+    assert {} == {line: it for line, it in found.items() if it.suffix}
+
+
 @pytest.mark.parametrize("line", sorted(set().union(*(named(page.read_text()) for page in PAGES))))
 def test_every_command_that_is_spoken_of_exists(line):
     """What it needs besides may be missing there; the command and its options may not."""

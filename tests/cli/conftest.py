@@ -7,7 +7,6 @@ import json
 from typing import NamedTuple
 
 import pytest
-import structlog
 
 from lamplighter.cli import main
 from lamplighter.protocol.smki import Role, Use
@@ -28,13 +27,6 @@ class Outcome(NamedTuple):
     @property
     def error(self):
         return json.loads(self.err)["error"]
-
-
-@pytest.fixture(autouse=True)
-def _own_logs():
-    """What a command does to the log ends with its test."""
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture

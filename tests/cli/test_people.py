@@ -42,6 +42,19 @@ def staffed(url, run):
     return url
 
 
+def test_a_database_that_was_made_in_the_wrong_place_is_told_of(run, tmp_path, monkeypatch):
+    """Else the account is in a file that no service reads, and everything looks as if it had worked."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LAMPLIGHTER_DATABASE", raising=False)
+    add = ("people", "add", "administrator1", "--role", "administrator", "--no-password")
+    first = run(*add)
+    assert (0, True) == (first.code, str(tmp_path / "lamplighter.db") in first.err)
+    second = run(
+        "people", "add", "operator1", "--role", "operator", "--no-password", "--by", "administrator1"
+    )
+    assert (0, "") == (second.code, second.err)
+
+
 def signed_in(url, name, password):
     store = Store.open(url)
     try:

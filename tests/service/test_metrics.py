@@ -104,6 +104,21 @@ def test_the_page_says_what_the_database_says(fleet, store):
     assert 1 == of(samples, "database_up")
 
 
+def test_a_stratum_that_is_held_counts_until_its_campaign_has_ended(fleet, store):
+    """Bad firmware stays held in a campaign that was aborted: nobody is to be told of it for months."""
+    fleet.devices(range(4))
+    campaign = fleet.start()
+    now = START + 10 * MINUTE
+    with store.database.writing() as connection:
+        connection.execute(s.stratum.update().values(held_at=now, held_because="harm"))
+    held = Gauges(store.database)
+    assert {"C": 1} == held.read(now).held
+    fleet.campaigns.act(campaign.id, Act.ABORT, "ann", now)
+    assert {"C": 1} == held.read(now).held
+    fleet.campaigns.act(campaign.id, Act.SETTLE, "policy", now)
+    assert {} == held.read(now).held
+
+
 def test_a_paused_campaigns_requests_make_no_outbox_old(fleet, store):
     """What is not wanted is not late: nobody is to be woken for it."""
     fleet.devices(range(4))

@@ -22,8 +22,10 @@ def backup(target: Path, *, database: Database = DATABASE) -> Report:
         The new file; one that exists is left alone.
     """
     found = copies.back_up(database, target)
-    facts: dict[str, Any] = {"file": str(target)} | found._asdict()
-    return Report(facts, output.page("backup", str(target), output.pairs(_rows(found))))
+    source = str(copies.file_of(database).resolve())
+    facts: dict[str, Any] = {"file": str(target), "of": source} | found._asdict()
+    rows = [("of", source), *_rows(found)]
+    return Report(facts, output.page("backup", str(target), output.pairs(rows)))
 
 
 def restore(source: Path, *, database: Database = DATABASE, by: Who = "", force: Force = False) -> Report:

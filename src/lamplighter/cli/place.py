@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,11 +31,15 @@ def opened(url: str, *, make: bool = False) -> Iterator[Store]:
             f"there is no database at {file}: `registry import` makes one, "
             f"and --database or {ENVIRONMENT}DATABASE says where it is"
         )
+    made = url.startswith(_FILE) and file.name and not file.exists()
     store = Store.open(url)
     try:
         yield store
     finally:
         store.close()
+    if made and file.exists():
+        # Where the wrong place was named, or none, everything would look as if it had worked.
+        sys.stderr.write(f"lamplighter: a new database was made: {file.resolve()}\n")
 
 
 def who(by: str) -> str:

@@ -108,7 +108,7 @@ def _families(seen: Snapshot, now: Instant) -> Iterator[Metric]:
         ("campaign", "wave"), (((name, wave + 1), n) for (name, wave), n in seen.waiting.items()),
     )  # fmt: skip
     yield gauge(
-        "campaign_held_strata", "Strata that a gate or a person holds.", ("campaign",),
+        "campaign_held_strata", "Strata that are held, of campaigns under way.", ("campaign",),
         (((name,), seen.held.get(name, 0)) for name in seen.campaigns),
     )  # fmt: skip
     yield gauge(

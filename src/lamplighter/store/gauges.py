@@ -55,7 +55,7 @@ class Snapshot:
     waiting: Mapping[tuple[str, int], int]
     """Devices that wait to be ordered, by campaign and wave."""
     held: Mapping[str, int]
-    """Strata that are held, by campaign."""
+    """Strata that are held, by campaign under way: what an ended one holds is for nobody to do."""
     leases: Mapping[str, int]
     """Leases that somebody holds now, by kind of work: "inbox", "outbox", "campaign"."""
     to_send: int
@@ -160,7 +160,8 @@ _WAITING: Final = (
 
 _HELD: Final = (
     select(s.stratum.c.campaign, func.count())
-    .where(s.stratum.c.held_at.is_not(None))
+    .join(s.campaign, s.campaign.c.id == s.stratum.c.campaign)
+    .where(s.stratum.c.held_at.is_not(None), s.campaign.c.status.in_([it.value for it in _UNDER_WAY]))
     .group_by(s.stratum.c.campaign)
 )
 
