@@ -22,6 +22,7 @@ from lamplighter.service.web import chart as charts
 from lamplighter.service.web import plan_form
 from lamplighter.store import schema
 from lamplighter.store.inbox import Incoming
+from lamplighter.store.leases import Leases
 from tests.service.parties import NOW, PPMID, by_dsp, delivered
 from tests.store.campaigning import PPMIDS, TARGET, Fleet, eui, hub
 
@@ -457,7 +458,7 @@ def test_the_export_is_verified_without_us(desk):
 def test_the_storms_of_the_register_are_shown(site):
     """An empty register says so; a number that is none is a 404."""
     client = site.client("viewer")
-    assert "None at the moment" in text_of(client.see("/storms"))
+    assert "Going on: 0 None." in text_of(client.see("/storms"))
     assert 404 == client.get("/storms/5").status_code
 
 
@@ -502,7 +503,38 @@ def test_a_storm_is_shown_with_its_hours_and_what_cures_it(desk):
     assert "storm cure" in text_of(client.see("/audit?what=storm+cure"))
 
 
+def test_no_storm_is_lost_where_there_are_many(desk):
+    """All that go on are counted on the first page and can be turned to, the latest first."""
+    open_ones = [_storm(desk) for _ in range(53)]
+    over = [_storm(desk, ended_at=NOW + DAY) for _ in range(51)]
+    client = desk.site.client("viewer")
+    fleet = client.see("/")
+    assert "Alert storms now 53" in text_of(fleet)
+    assert [f"/storms/{it}" for it in open_ones[:-6:-1]] == re.findall(r'href="(/storms/\d+)"', fleet)
+    client.see(f"/storms/{open_ones[-1]}")
+    seen = {"open": [], "over": []}
+    for state, found in seen.items():
+        path = f"/storms?state={state}"
+        while path:
+            page = client.see(path)
+            found += [int(it) for it in re.findall(r'href="/storms/(\d+)"', page)]
+            more = re.search(r'href="(/storms\?[^"]*)">Earlier ones', page)
+            path = more and html.unescape(more[1])
+    assert {"open": open_ones[::-1], "over": over[::-1]} == seen
+
+
 # --- live
+
+
+def test_where_nobody_works_a_campaign_says_so(desk):
+    """While it is under way and no worker has the lease; not once one has, nor in a draft."""
+    number = desk.running()
+    draft = desk.site.office.create(OPERATOR, PLAN.format(name="draft"), desk.release).id
+    client = desk.site.client("viewer")
+    assert "Nobody is at work" in text_of(client.see(f"/campaigns/{number}"))
+    assert "Nobody is at work" not in text_of(client.see(f"/campaigns/{draft}"))
+    Leases(desk.site.store.database).take("inbox", "worker 1", desk.site.office.clock(), HOUR)
+    assert "Nobody is at work" not in text_of(client.see(f"/campaigns/{number}"))
 
 
 def test_the_stream_of_events_is_the_page(desk):
@@ -549,9 +581,10 @@ def test_xss_through_the_names_of_campaigns_strata_and_waves(desk):
     paths = [
         "/campaigns", f"/campaigns?q={hostile}", f"/campaigns/{number}", f"/campaigns/{number}?act={EVIL}",
         f"/campaigns/{number}/compare?with={other}", f"/campaigns/new?like={number}", "/audit",
-        f"/audit?who={EVIL}&what={EVIL}", f"/campaigns/new?release={EVIL}",
+        f"/audit?who={EVIL}&what={EVIL}",
     ]  # fmt: skip
     pages |= {path: client.see(path) for path in paths}
+    pages["unknown release"] = client.get(f"/campaigns/new?release={EVIL}").text
     pages["tried"] = _try(client, plan).text
     pages["refused"] = _try(client, f'name = {json.dumps(EVIL)}\n"{EVIL[:20]}" = 1').text
     with client.stream("GET", f"/events/campaigns/{number}") as answer:

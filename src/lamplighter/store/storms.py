@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import bindparam, func, select, text, update
+from sqlalchemy import bindparam, func, select, text, true, update
 
 from lamplighter.campaign.storms import EXPECTED, RULES, Heard, Kind, StormRules, is_over, is_version_storm
 from lamplighter.kit import Eui64, FirmwareVersion, Instant, UsageError
@@ -26,7 +26,7 @@ from lamplighter.store import schema as s
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import ColumnElement, Connection, Row
 
     from lamplighter.store.database import Database, Fence
 
@@ -164,13 +164,21 @@ class Storms:
 
     # --- looking
 
-    def latest(self, limit: int = 50, before: int | None = None) -> list[Storm]:
-        """The latest storms first, of those below number `before`."""
-        query = _STORMS.order_by(s.storm.c.id.desc()).limit(max(1, min(limit, _LIST_MAX)))
+    def latest(
+        self, limit: int = 50, before: int | None = None, *, active: bool | None = None
+    ) -> list[Storm]:
+        """The latest storms first, of those below number `before`; active: as for `list`."""
+        query = _STORMS.where(_is(active)).order_by(s.storm.c.id.desc())
         if before is not None:
             query = query.where(s.storm.c.id < before)
         with self._database.reading() as connection:
-            return [_storm(row) for row in connection.execute(query)]
+            return [_storm(row) for row in connection.execute(query.limit(max(1, min(limit, _LIST_MAX))))]
+
+    def raging(self) -> int:
+        """How many go on."""
+        query = select(func.count()).select_from(s.storm).where(_is(active=True))
+        with self._database.reading() as connection:
+            return int(connection.execute(query).scalar_one())
 
     def find(self, number: int) -> Storm:
         """One storm; raises `UsageError` where there is none of that number."""
@@ -298,12 +306,14 @@ class Storms:
 
     def list(self, after: int = 0, limit: int = 50, *, active: bool | None = None) -> list[Storm]:
         """Storms by number above `after`, at most `limit`; active: only those that go on, or are over."""
-        query = _STORMS.where(s.storm.c.id > after).order_by(s.storm.c.id)
-        if active is not None:
-            ended = s.storm.c.ended_at
-            query = query.where(ended.is_(None) if active else ended.is_not(None))
+        query = _STORMS.where(s.storm.c.id > after, _is(active)).order_by(s.storm.c.id)
         with self._database.reading() as connection:
             return [_storm(row) for row in connection.execute(query.limit(max(1, min(limit, _LIST_MAX))))]
+
+
+def _is(active: bool | None) -> ColumnElement[bool]:  # noqa: FBT001 # the public ones ask for its name
+    ended = s.storm.c.ended_at
+    return true() if active is None else ended.is_(None) if active else ended.is_not(None)
 
 
 # --- counting

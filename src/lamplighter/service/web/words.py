@@ -127,8 +127,8 @@ def ago(at: Instant | None, now: Instant) -> str:
 
 
 def hex4(value: int) -> str:
-    """Four hex digits: a manufacturer, a model, a hardware version."""
-    return f"{value:04X}"
+    """Four hex digits: a manufacturer, a model, a hardware version; below 0: not known."""
+    return "?" if value < 0 else f"{value:04X}"
 
 
 def query(path: str, values: Mapping[str, object]) -> str:

@@ -23,6 +23,7 @@ from lamplighter.service.office import OPERATOR_ACTS, CampaignView, Office
 from lamplighter.service.people import Person
 from lamplighter.service.web import chart, plan_form
 from lamplighter.service.web.page import Operator, Reader, TheOffice, go, render
+from lamplighter.store.gauges import Gauges
 from lamplighter.store.standings import Failed, Standing
 
 router: Final = APIRouter()
@@ -321,6 +322,7 @@ def live_context(office: Office, seen: CampaignView, causes: list[Failed]) -> di
         "chart": drawn,
         "forecast": forecast,
         "departure": left,
+        "idle": campaign.status in UNDER_WAY and not Gauges(store.database).leases(now).get("inbox"),
         "at": now,
     }
 

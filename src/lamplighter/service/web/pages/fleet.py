@@ -118,7 +118,8 @@ def show(request: Request, office: TheOffice, person: Reader, days: int = 30) ->
         exposed_devices=_exposed_devices(census, risks),
         stranded=_stranded(office, releases, now),
         no_request=sum(it.devices for it in census.cohorts if Procedure.of(it.cohort.type) is None),
-        storms=_storms(store),
+        storms=store.storms.latest(_STORMS, active=True),
+        raging=store.storms.raging(),
         regions=_regions(census),
         days=days,
         periods=PERIODS,
@@ -326,11 +327,6 @@ def _stranded(office: TheOffice, releases: Sequence[Registered], now: Instant) -
         for it in reversed(releases)
         if not it.release.withdrawn
     ]
-
-
-def _storms(store: Any) -> list[Any]:
-    storms = getattr(store, "storms", None)
-    return [] if storms is None else list(storms.list(limit=_STORMS, active=True))
 
 
 def _regions(census: Census) -> list[tuple[str, Counter[str]]]:

@@ -16,6 +16,7 @@ from lamplighter.service.people import Person
 from lamplighter.service.web import plan_form
 from lamplighter.service.web.page import Operator, TheOffice, go, render
 from lamplighter.service.web.plan_form import Fields
+from lamplighter.store.registry import Registered
 
 router: Final = APIRouter()
 
@@ -73,6 +74,8 @@ def blank(
         )
     plan = plans.parse(_USUAL.replace('name = ""', 'name = "-"', 1))
     found = plan_form.fields_of(plan) | {"name": [""]}
+    if release and all(it.name != release for it in _offered(office, person)):
+        raise HTTPException(HTTPStatus.NOT_FOUND, f"There is no release {release[:80]!r} that is in use.")
     return _page(request, person, office, found, "", release)
 
 
@@ -144,7 +147,7 @@ def _page(
     refusal: str = "",
     open_text: bool = False,
 ) -> Response:
-    releases = [it for it in reversed(office.releases(person)) if it.withdrawn_at is None]
+    releases = _offered(office, person)
     try:
         numbers = {name: plan_form.rows(name, found) for name in ("wave", "window")}
     except UsageError:
@@ -157,6 +160,7 @@ def _page(
         text=text,
         release=release,
         releases=releases,
+        chosen=any(it.name == release for it in releases),
         revise=revise,
         run=run,
         tried=_mark(text, release) if run is not None else "",
@@ -169,6 +173,11 @@ def _page(
         out=[] if run is None else _out(run),
         stranded=STRANDED,
     )
+
+
+def _offered(office: Office, person: Person) -> list[Registered]:
+    """Releases that a campaign may bring, the latest first."""
+    return [it for it in reversed(office.releases(person)) if it.withdrawn_at is None]
 
 
 def _out(run: DryRun) -> list[tuple[Verdict, int]]:

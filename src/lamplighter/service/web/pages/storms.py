@@ -1,7 +1,7 @@
 """Alert storms: which Devices and versions raise more alerts than they should, and what cures them."""
 
 from http import HTTPStatus
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 from fastapi import APIRouter, Form, HTTPException
 from starlette.requests import Request
@@ -11,6 +11,7 @@ from lamplighter.kit import UsageError
 from lamplighter.kit.instant import HOUR
 from lamplighter.service.web.chart import Chart, Line
 from lamplighter.service.web.page import Operator, Reader, TheOffice, go, render
+from lamplighter.store.storms import Storm
 
 router: Final = APIRouter()
 
@@ -20,18 +21,38 @@ _DAYS: Final = 14
 """Before and after the cure."""
 
 
+class Part(NamedTuple):
+    """Those that go on, or those that are over."""
+
+    state: str
+    title: str
+    label: str
+    storms: list[Storm]
+    """The latest first."""
+    next: int | None
+    """Where the next page begins; None: there is none."""
+
+
+_PARTS: Final = {"open": ("Going on", "Storms that go on"), "over": ("Over", "Storms that are over")}
+
+
 @router.get("/storms")
-def storms(request: Request, person: Reader, office: TheOffice, before: int = 0) -> Response:
-    """Those that go on, then all that are over, the latest first."""
+def storms(request: Request, person: Reader, office: TheOffice, before: int = 0, state: str = "") -> Response:
+    """Those that go on, then all that are over; a further page is of one of the two."""
     register = office.store.storms
-    found = register.latest(_SHOWN + 1, before if 0 < before < _NUMBER_MAX else None)
-    raging = register.list(0, _SHOWN, active=True) if not before else []
+    parts = []
+    for it, (title, label) in _PARTS.items():
+        if state in _PARTS and state != it:
+            continue
+        start = before if 0 < before < _NUMBER_MAX else None
+        found = register.latest(_SHOWN + 1, start, active=it == "open")
+        more = found[_SHOWN - 1].id if len(found) > _SHOWN else None
+        parts.append(Part(it, title, label, found[:_SHOWN], more))
     return render(
         request,
         "storms.html",
-        raging=list(reversed(raging)),
-        storms=[it for it in found[:_SHOWN] if not it.is_open],
-        next=found[_SHOWN - 1].id if len(found) > _SHOWN else "",
+        parts=parts,
+        raging=register.raging(),
         before=before,
         releases={it.id: it.name for it in office.releases(person)},
     )
