@@ -134,7 +134,7 @@ def test_a_user_that_is_away_gets_its_messages_when_it_is_back():
     lab, user = a_lab()
     with Receiver() as away:
         port, url = away.port, away.url
-    with LabServer(lab.world, {SUPPLIER: url}, EAGER) as server, httpx2.Client() as client:
+    with LabServer(lab.world, {SUPPLIER: url}, EAGER) as server, httpx2.Client(timeout=60) as client:
         update_ppmid(client, server, user, lab)
         with Receiver(port=port) as back:
             assert [heard([back.next(user)])[0] for _ in range(3)] == ["N60", "N62", "N39"]
@@ -204,7 +204,7 @@ server.run()
 
 def test_a_world_whose_clock_fails_takes_the_server_with_it():
     lab, user = a_lab()
-    with LabServer(lab.world, {}, EAGER) as server, httpx2.Client() as client:
+    with LabServer(lab.world, {}, EAGER) as server, httpx2.Client(timeout=60) as client:
         lab.world.step = lambda: 1 // 0
         update_ppmid(client, server, user, lab)
         server._thread.join(PATIENCE)
@@ -216,7 +216,7 @@ def test_a_process_of_its_own_ends_when_it_is_told_to(how):
     command = [sys.executable, "-c", PROCESS]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         url = process.stdout.readline().strip()
-        with httpx2.Client() as client:
+        with httpx2.Client(timeout=60) as client:
             reply = client.post(f"{url}/serviceD", content=b"<a/>", headers={"content-type": MEDIA_TYPE})
             assert reply.status_code == 400
             process.send_signal(how)

@@ -275,7 +275,7 @@ def test_receive_processes_are_counted_where_nobody_can_ask_them(database_url, s
     with (
         meters.shared_by_processes() as folder,
         Processes(partial(open_receiver, database_url), 2) as processes,
-        httpx2.Client(base_url=processes.url) as http,
+        httpx2.Client(base_url=processes.url, timeout=60) as http,
     ):
         codes = [
             http.post("/duis/responses", content=octets, headers={"Connection": "close"}).status_code

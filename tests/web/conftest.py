@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 CHROMIUM = "/usr/bin/chromium"
 PASSWORD = "correct horse battery"
+SECONDS_MAX = 60.0
+"""For an answer: a machine may be busy with other tests, and what hangs is still found."""
 ROOT = Person.of("root", Role)
 PEOPLE = {
     "viewer1": Role.VIEWER,
@@ -49,6 +51,9 @@ class Client(httpx2.Client):
     """A browser without scripts: keeps cookies, follows nothing by itself, knows the token of its forms."""
 
     csrf = ""
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**{"timeout": SECONDS_MAX} | values)
 
     def see(self, path: str, **values: Any) -> str:
         """A page that there must be."""
