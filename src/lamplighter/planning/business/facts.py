@@ -69,7 +69,13 @@ def facts(study: Study) -> dict[str, Any]:
             for it in study.frequencies
         ],
         "swings": [
-            {"input": it.key, "values": list(it.values), "savings": list(it.savings)} for it in study.swings
+            {
+                "input": it.key,
+                "per": "event" if case.assumptions[it.key].per_event else "case",
+                "values": list(it.values),
+                "savings": list(it.savings),
+            }
+            for it in study.swings
         ],
         "value_of_knowing": {
             "everything": study.perfect,

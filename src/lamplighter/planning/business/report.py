@@ -165,7 +165,7 @@ def _conclusion(study: Study) -> tuple[Prose | KeyFigures | Notice, ...]:
             words.money(saving.mean, currency, signed=True),
             f"on average; 8 futures of 10 lie from {words.money(saving.low, currency, short=True)} "
             f"to {words.money(saving.high, currency, short=True)}",
-            _TONES[words.pays(rival)],
+            Tone.WARN if words.pays(rival) and rival.cheaper.share < 0.5 else _TONES[words.pays(rival)],
         ),
         KeyFigure(
             f"Costs less than {_THAN[rival.other]}",
@@ -217,7 +217,7 @@ def _value_of_knowing(study: Study) -> str:
 
 def _pays(study: Study) -> tuple[Picture | Table | Prose, ...]:
     currency = study.case.currency
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for it in study.options:
         parts = it.parts
         ends = (words.money(end, currency, short=True) for end in (it.cost.low, it.cost.high))
@@ -411,11 +411,12 @@ def _tick(frequency: float) -> str:
 
 def _mark(axes: Axes, where: float, text: str, height: float, *, left: bool) -> None:
     axes.axvline(where, color=charts.MUTED, linewidth=1.0, linestyle=":")
-    axes.text(
-        where,
-        height,
-        f" {text} ",
-        transform=axes.get_xaxis_transform(),
+    axes.annotate(
+        text,
+        (where, height),
+        (-5 if left else 5, 0),
+        xycoords=axes.get_xaxis_transform(),
+        textcoords="offset points",
         color=charts.INK,
         ha="right" if left else "left",
         va="top",
@@ -471,7 +472,7 @@ def _tornado(study: Study) -> Picture:
                     0.62,
                     left=mean,
                     color=colour,
-                    zorder=2 - _wider(it, end),
+                    zorder=2 - _wider(it, end, mean * 1e6),
                 )
         axes.axvline(mean, color=charts.INK, linewidth=1.0)
         axes.axvline(0, color=charts.MUTED, linewidth=1.0, linestyle=":")
@@ -483,7 +484,8 @@ def _tornado(study: Study) -> Picture:
             axes.locator_params(axis="x", nbins=4)
         axes.invert_yaxis()
         axes.spines["left"].set_visible(False)
-        axes.set_xlabel(f"mean saving against {than}, million {case.currency}")
+        against = "" if narrow else f" against {than}"
+        axes.set_xlabel(f"mean saving{against}, million {case.currency}")
 
     return charts.draw(
         "swings",
@@ -499,9 +501,9 @@ def _tornado(study: Study) -> Picture:
     )
 
 
-def _wider(it: Swing, end: int) -> int:
+def _wider(it: Swing, end: int, mean: float) -> int:
     """Bars on one side of the mean lie on each other: the shorter in front."""
-    return int(abs(it.savings[end]) > abs(it.savings[1 - end]))
+    return int(abs(it.savings[end] - mean) > abs(it.savings[1 - end] - mean))
 
 
 def _label(what: Assumption, it: Swing, narrow: bool) -> str:  # noqa: FBT001 # as charts.draw calls it
@@ -563,7 +565,7 @@ def _objections(study: Study) -> tuple[Table | Prose | Definitions, ...]:
     note = "± is the standard error of the simulation. Within two of them it cannot be told which costs less."
     return (
         Prose((told,)),
-        Table(tuple(columns), tuple(rows), "What was said, and what follows from it", note),
+        Table(tuple(columns), tuple(rows), "What over the air saves on average if it is right", note),
         Definitions(tuple(said)),
     )
 
