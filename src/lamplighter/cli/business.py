@@ -135,12 +135,14 @@ def _view(study: business.Study, written: list[Path]) -> Group:
             words.count(it.replaced),
             words.percent(it.cheapest.share),
         )
+    for tie in study.ties:
+        options.add_row(words.alike(tie), "", "", "", words.percent(tie.odds.share))
     swings = output.grid(
         "saving, at 10 %", "at 90 %", "of this assumption", right=("saving, at 10 %", "at 90 %")
     )
     for swing in study.swings[:_SHOWN_SWINGS]:
         low, high = (words.money(it, currency, short=True, signed=True) for it in swing.savings)
-        swings.add_row(low, high, study.case.assumptions[swing.key].meaning)
+        swings.add_row(low, high, words.swung(study.case.assumptions[swing.key]))
     parts: list[RenderableType] = [output.stacked(*said), options]
     if study.swings:
         parts.append(swings)

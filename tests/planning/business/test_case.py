@@ -252,6 +252,47 @@ def test_a_campaign_where_no_file_can_be_read_is_refused():
     assert "no file of a campaign here" in refusal(table("over_the_air.success", SUCCESS))
 
 
+@pytest.mark.parametrize(
+    ("reach", "severity", "said"),
+    [
+        ("value = 0.5", "value = 3", "3 on average, times events.reach of up to 0.5"),
+        ("uniform = [0.1, 0.6]", "pert = [1, 2, 3]", "2 on average, times events.reach of up to 0.6"),
+        ("choice = { values = [0.9, 0.1], weights = [1, 9] }", "value = 1.5", "of up to 0.9"),
+        ("beta = [1, 9]", "value = 1.1", "of up to 1: allowed is 1 together"),
+        ("value = 0.5", "value = 2", None),
+        ("lognormal = [0.0003, 0.06]", "value = 50", None),
+    ],
+)
+def test_events_severer_than_there_are_devices_are_refused(reach, severity, said):
+    """A reach that has an end stays within the fleet at the mean severity, as the closed form says."""
+    rest = 'source = "assumption"'
+    text = table("events.reach", f'{reach}\nunit = "share of Devices of the kind"\n{rest}')
+    text = table("events.severity", f'{severity}\nunit = "times the reach"\n{rest}', text)
+    if said is None:
+        assert parse(text).assumptions["events.severity"].law.mean > 1
+    else:
+        assert said in refusal(text)
+
+
+def test_the_objection_at_the_top_of_its_range_is_at_the_top():
+    """A scenario of the example that claims an end of a range is at it."""
+    scenarios = {it.name: it.changes for it in CASE.scenarios}
+    for key, verb, number in scenarios["Cost at the top of its range"]:
+        assert ("set", CASE.assumptions[key].law.greatest) == (verb, number), key
+    assert ("over_the_air.growth", "set", 3.0) in scenarios["Cost grew threefold"]
+    least = {key: number for key, _, number in scenarios["Displays replaced by post alone"]}
+    assert CASE.assumptions["device.PPMID.price"].law.parameters[0] == least["device.PPMID.price"]
+
+
+def test_the_objections_together_are_each_of_them():
+    """The scenario of all points at once changes what each does, and at least as much."""
+    scenarios = {it.name: {key: change for key, *change in it.changes} for it in CASE.scenarios}
+    *each, together = list(scenarios)[:6]
+    assert "The five above, all at once" == together
+    expected = {key: change for name in each for key, change in scenarios[name].items()}
+    assert expected == scenarios[together]
+
+
 @given(st.text(max_size=200))
 def test_any_text_is_a_case_or_an_error(text):
     """The reader is total."""

@@ -46,6 +46,8 @@ TWISTS = {
     "everything can be cured": {"over_the_air.curable": 1, "hub.curable": 1, "over_the_air.success": 1,
                                 "hub.success": 1},
     "nobody at home": {"replace.no_access": 0.95},
+    "events half as severe": {"events.severity": 0.5},
+    "events three times as severe, cut to all Devices": {"events.severity": 3},
 }  # fmt: skip
 
 
@@ -58,6 +60,28 @@ def test_the_mean_equals_the_closed_form(twist):
     for option in Option:
         error = found[option].std(ddof=1) / np.sqrt(found.shape[1])
         assert abs(found[option].mean() - exact[option]) < 4 * error + 1e-6 * exact[option], option.name
+
+
+def test_an_uncertain_severity_has_the_mean_of_the_product():
+    """Reach and severity are independent: where nothing is cut, their means multiply."""
+    laws = {"events.reach": 0.02, "events.severity": ("triangular", 0.2, 0.5, 4)}
+    found = costs(changed(plain(), laws))
+    exact = expected_costs(plain(laws | {"events.severity": 4.7 / 3}))
+    for option in Option:
+        error = found[option].std(ddof=1) / np.sqrt(found.shape[1])
+        assert abs(found[option].mean() - exact[option]) < 4 * error, option.name
+
+
+def test_no_event_strikes_more_devices_than_there_are():
+    """However severe, an event strikes all Devices of its kind at most."""
+    known = constants(changed(EXAMPLE, {"events.severity": 100}), (), 1, 0)
+    assert 1.0 == events(EXAMPLE, (), 1, 0, known).reach.max()
+
+
+def test_an_input_that_differs_by_event_can_be_made_alike_for_all():
+    """A swing or a scenario sets it for every event, which then costs what a case with that value does."""
+    alike = evaluate(EXAMPLE, (("events.reach", "set", 0.01),), 1, 0).figures
+    assert np.array_equal(evaluate(changed(EXAMPLE, {"events.reach": 0.01}), (), 1, 0).figures, alike)
 
 
 def test_without_events_the_cost_is_exact():

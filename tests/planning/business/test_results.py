@@ -13,9 +13,12 @@ from lamplighter.kit import UsageError
 from lamplighter.planning.business import facts, spread, study
 from lamplighter.planning.business.model import Option, evaluate
 from lamplighter.planning.business.results import (
+    OTHERS,
     BreakEven,
     Estimate,
     Odds,
+    Pays,
+    _cheapest,
     _estimate,
     _even_frequency,
     _jackknife,
@@ -171,9 +174,31 @@ def test_there_is_no_break_even_where_nothing_can_be_saved():
     """If over the air cures nothing, no frequency, no cost and no volume make it pay."""
     case = plain({"over_the_air.curable": 0}, scenarios=())
     it = study(case, seed=1, futures=1_000, spread=spread.Here()).against(Option.REPLACE)
-    assert BreakEven(None, None) == it.frequency
-    assert BreakEven(None, None) == it.volume
-    assert BreakEven(None, None) == it.implementation
+    assert BreakEven(Pays.NEVER, None, None) == it.frequency
+    assert BreakEven(Pays.NEVER, None, None) == it.volume
+    assert BreakEven(Pays.NEVER, None, None) == it.implementation
+
+
+def test_always_is_not_printed_as_nowhere():
+    """Where the hub costs more to build and cures less, over the air pays at any frequency, and says so."""
+    case = plain({"hub.first_estimate": 60e6}, scenarios=())
+    it = study(case, seed=1, futures=1_000, spread=spread.Here()).against(Option.HUB)
+    assert it.saving.mean > 0
+    assert BreakEven(Pays.ALWAYS, None, None) == it.frequency
+    assert BreakEven(Pays.ALWAYS, None, None) == it.volume
+    assert Pays.UP_TO is it.implementation.pays
+
+
+def test_what_is_cheap_to_build_and_dear_to_use_pays_up_to_a_frequency():
+    """Less beforehand and more an event: the break-even is a most, and not a least."""
+    laws = {"hub.first_estimate": 60e6, "hub.curable": 0.9, "hub.campaign": 0, "hub.build_months": 12,
+            "over_the_air.curable": 0.4}  # fmt: skip
+    it = study(plain(laws, scenarios=()), seed=1, futures=2_000, spread=spread.Here()).against(Option.HUB)
+    assert Pays.UP_TO is it.frequency.pays
+    for factor, pays in ((0.5, True), (2.0, False)):
+        rare = plain(laws | {"events.frequency": factor * it.frequency.amount}, scenarios=())
+        found = study(rare, seed=1, futures=2_000, spread=spread.Here()).against(Option.HUB)
+        assert pays == (found.saving.mean > 0)
 
 
 def test_a_free_cure_pays_always_and_breaks_even_at_nothing():
@@ -192,9 +217,29 @@ def test_the_widest_swing_comes_first_and_its_ends_are_the_inputs_own(worked):
     """The tornado is sorted, and each bar is at the input's 10th and 90th percentile."""
     widths = [it.width for it in worked.swings]
     assert sorted(widths, reverse=True) == widths
-    assert "events.frequency" == worked.swings[0].key
-    assert worked.swings[0].values == pytest.approx((0.1, 1.0), rel=0.06)
-    assert set(EXAMPLE.uncertain) == {it.key for it in worked.swings} == {key for key, _ in worked.values}
+    frequency = next(it for it in worked.swings if it.key == "events.frequency")
+    assert frequency.values == pytest.approx((0.1, 1.0), rel=0.06)
+
+
+def test_no_uncertain_input_is_left_out_of_what_matters_most(worked):
+    """What differs from event to event is swung too, all events alike: in the example it moves the most."""
+    assert {*EXAMPLE.uncertain, *EXAMPLE.per_event} == {it.key for it in worked.swings}
+    assert set(EXAMPLE.uncertain) == {key for key, _ in worked.values}
+    reach = worked.swings[0]
+    assert "events.reach" == reach.key
+    assert reach.values == pytest.approx((0.0003, 0.06), rel=0.1)
+    told = {key for key, it in worked.values if it.is_told}
+    assert {"events.frequency", "events.severity"} <= told
+
+
+def test_severity_that_nobody_knows_makes_the_odds_wider():
+    """What is not known of the reach as a whole does not average out over the events of a future."""
+    known, unknown = (
+        study(changed(EXAMPLE, laws, scenarios=()), seed=1, futures=2_000, spread=spread.Here())
+        for laws in ({"events.severity": 1}, {})
+    )
+    rare, wide = (it.struck.high / it.struck.middle for it in (known, unknown))
+    assert wide > 1.2 * rare
 
 
 def test_each_future_keeps_its_own_inputs(worked):
@@ -206,10 +251,13 @@ def test_each_future_keeps_its_own_inputs(worked):
     assert whole.amount > 6 * whole.error
 
 
-def test_what_does_not_concern_replacing_moves_nothing_there(worked):
+def test_what_does_not_concern_replacing_moves_nothing_there():
     """Variants share their futures: an input of the hub leaves the saving against replacing to the bit."""
-    it = next(it for it in worked.swings if it.key == "hub.campaign")
-    assert it.savings[0] == it.savings[1] == worked.against(Option.REPLACE).saving.mean
+    plain_costs, dear = (
+        costs_of(EXAMPLE, 1, (variant, 0)) for variant in ((), (("hub.campaign", "set", 6e6),))
+    )
+    assert np.array_equal(plain_costs[: Option.HUB], dear[: Option.HUB])
+    assert (plain_costs[Option.HUB] < dear[Option.HUB]).any()
 
 
 def test_parties_together_gain_what_the_case_saves(worked):
@@ -225,9 +273,26 @@ def test_a_party_that_saves_nothing_loses_always(worked):
     assert network.gain.high < 0
 
 
-def test_one_option_is_the_cheapest_in_each_future(worked):
-    """The three shares add up to one, and costs are the sum of their parts."""
-    assert pytest.approx(1) == sum(it.cheapest.share for it in worked.options)
+def test_a_tie_is_not_given_to_any_option(worked):
+    """Each future has one cheapest option, or several alike that are shown as such."""
+    alone = sum(it.cheapest.share for it in worked.options)
+    assert pytest.approx(1) == alone + sum(it.odds.share for it in worked.ties)
+    (tie,) = worked.ties
+    assert (Option.REPLACE, Option.HUB) == tie.options
+    assert tie.odds.share > max(it.cheapest.share for it in worked.options)
+
+
+def test_all_options_alike_are_one_tie():
+    """Nothing happens and nothing is built: all three cost nothing."""
+    laws = {"events.frequency": 0, "over_the_air.first_estimate": 0, "over_the_air.running": 0}
+    found = study(plain(laws, scenarios=()), seed=1, futures=1_000, spread=spread.Here())
+    assert [(tuple(Option), 1.0)] == [(it.options, it.odds.share) for it in found.ties]
+    assert {0.0} == {it.cheapest.share for it in found.options}
+    assert found.cheapest is None
+
+
+def test_costs_are_the_sum_of_their_parts(worked):
+    """What an option costs is what it is made of."""
     for it in worked.options:
         assert pytest.approx(it.cost.mean) == sum(it.parts.values())
 
@@ -244,10 +309,54 @@ def test_more_events_make_it_pay_more_often(worked):
     """The curve rises with the frequency, and crosses nothing at the break-even."""
     odds = [it.cheaper[0] for it in worked.frequencies]
     assert sorted(odds) == odds
-    even = worked.against(Option.REPLACE).frequency.amount
-    for it in worked.frequencies:
-        if abs(it.saving.mean) > 4 * it.saving.error:
-            assert (it.saving.mean > 0) == (it.frequency > even)
+    for index, other in enumerate(OTHERS):
+        even = worked.against(other).frequency.amount
+        for it in worked.frequencies:
+            saving = it.savings[index]
+            if abs(saving.mean) > 4 * saving.error:
+                assert (saving.mean > 0) == (it.frequency > even)
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_to_pay_on_average_and_to_pay_in_half_of_the_futures_are_two_things(worked, other):
+    """At the frequency that is named for half of the futures, drawn anew, it costs less in half of them."""
+    even = worked.even_odds(other)
+    assert even > 1.5 * worked.against(other).frequency.amount
+    case = changed(EXAMPLE, {"events.frequency": even})
+    costs = np.concatenate([costs_of(case, 9, ((), block)) for block in range(5)], axis=1)
+    assert pytest.approx(0.5, abs=0.025) == (costs[other] > costs[Option.OVER_THE_AIR]).mean()
+
+
+def test_half_of_the_futures_that_the_curve_does_not_reach_are_not_named():
+    """Where over the air cures nothing there is no such frequency."""
+    case = plain({"over_the_air.curable": 0}, scenarios=())
+    assert study(case, seed=1, futures=1_000, spread=spread.Here()).even_odds(Option.REPLACE) is None
+
+
+def test_the_rival_is_the_cheaper_of_the_others(worked):
+    """What is shown first is shown against the harder of the two."""
+    assert Option.HUB is worked.rival.other
+    assert worked.against(Option.HUB).saving.mean < worked.against(Option.REPLACE).saving.mean
+
+
+def test_what_is_left_without_the_best_futures_is_shown(worked):
+    """A mean that one future of twenty makes is told from one that all make."""
+    costs = np.concatenate([costs_of(EXAMPLE, 1, ((), block)) for block in range(5)], axis=1)
+    saving = np.sort(costs[Option.HUB] - costs[Option.OVER_THE_AIR])
+    assert pytest.approx(saving[:9_500].mean()) == worked.rival.without_best
+
+
+def test_a_scenario_within_its_error_has_no_cheapest_option(worked):
+    """A difference of less than two standard errors, future by future, is no verdict."""
+    for it in worked.scenarios:
+        told = all(saving.mean > 2 * saving.error for saving in it.savings)
+        assert told == (it.cheapest is Option.OVER_THE_AIR), it.scenario.name
+    dice = np.random.default_rng(1)
+    noise = dice.standard_normal((3, 1_000))
+    assert _cheapest(noise) is None
+    assert Option.REPLACE is _cheapest(noise - np.array([[0.0], [1.0], [0.0]]))
+    # What all options share is no error of their difference.
+    assert Option.HUB is _cheapest(1e6 * noise[0] + np.array([[2.0], [1.5], [1.0]]))
 
 
 def test_the_check_is_within_its_error(worked):

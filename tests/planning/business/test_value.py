@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from lamplighter.planning.business import value
-from lamplighter.planning.business.draws import stream
+from lamplighter.planning.business.draws import BLOCK, inputs, stream
+from lamplighter.planning.business.model import COSTS, Option, evaluate
 from lamplighter.planning.business.value import Value
+from planning.business.cases import EXAMPLE, changed
 
 FUTURES = 10_000
 
@@ -101,6 +103,44 @@ def test_an_input_that_is_mostly_the_same_is_not_a_crash():
     costs, x = two_options(1)
     mostly = np.where(np.arange(FUTURES) % 50 == 0, x, 0.0)
     assert value.partial(costs, mostly, "x", 1).amount >= 0
+
+
+@pytest.mark.parametrize("ratio", [4, 400, 40_000])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_skewed_input_is_no_crash(ratio, seed):
+    """A lognormal over orders of magnitude makes curves that are nearly alike; its value is found."""
+    sigma = np.log(ratio) / (2 * 1.2815515655446004)
+    draw = dice(seed)
+    x = np.exp(sigma * draw.standard_normal(FUTURES))
+    gain = x / x.mean() - 0.7
+    costs = np.stack([gain + draw.standard_normal(FUTURES), np.zeros(FUTURES)])
+    # In proportion, as costs are to what happens: knowing saves what is lost where there is less.
+    exact = np.maximum(-gain, 0).mean()
+    found = value.partial(costs, x, "x", seed)
+    assert found.error > 0
+    assert abs(found.amount - exact) < 4 * found.error + 0.02 * exact
+
+
+@pytest.mark.parametrize(
+    "laws",
+    [
+        {"events.frequency": ("lognormal", 0.005, 2.0)},
+        {"events.frequency": ("lognormal", 0.01, 3.0)},
+        {"events.severity": ("lognormal", 0.02, 8.0)},
+    ],
+)
+def test_a_study_of_a_skewed_case_is_no_crash(laws):
+    """What a person may write of rare events is worked through, whatever the seed."""
+    for seed in (1, 2, 3):
+        case = changed(EXAMPLE, laws, scenarios=())
+        (key,) = laws
+        figures = [evaluate(case, (), seed, block).figures for block in range(2)]
+        costs = np.concatenate(
+            [np.stack([it[list(COSTS[option])].sum(axis=0) for option in Option]) for it in figures], axis=1
+        )
+        found = value.partial(costs, inputs(case, seed, 2 * BLOCK)[key], key, seed)
+        assert 0 <= found.error < np.inf
+        assert 0 < found.amount <= value.perfect(costs)
 
 
 def test_to_know_all_is_worth_the_best_of_each_future():

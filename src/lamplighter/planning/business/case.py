@@ -89,12 +89,15 @@ INPUTS: Final[Mapping[str, Mapping[str, Input]]] = {
         "reach": Input(
             "share of Devices of the kind", *_SHARE, "Devices that one event strikes", per_event=True
         ),
+        "severity": Input("times the reach", 0.01, 100, "severity of all events (1: as said)"),
     },
     "over_the_air": _option("over the air", "share of Devices that can be updated")
     | {
         "stranded_first": Input("share of Devices", *_SHARE, "Devices that cannot be updated, at the start"),
         "stranded_last": Input("share of Devices", *_SHARE, "Devices that cannot be updated, in the end"),
-        "stranded_months": Input("months", *_MONTHS, "months from the one to the other"),
+        "stranded_months": Input(
+            "months", *_MONTHS, "Devices that cannot be updated: months from start to end"
+        ),
     },
     "replace": {
         "campaign": Input("{currency} an event", *_MONEY, "replacing: cost of organising one recall"),
@@ -205,6 +208,11 @@ class Case:
         """Keys of what is drawn once for each future, and is not what differs from event to event."""
         return tuple(key for key, it in self.assumptions.items() if not it.law.is_fixed and not it.per_event)
 
+    @property
+    def per_event(self) -> tuple[str, ...]:
+        """Keys of what is drawn once for each event."""
+        return tuple(key for key, it in self.assumptions.items() if it.per_event)
+
 
 Change = tuple[str, str, float]
 """A key, `set` or `times`, and a number."""
@@ -249,6 +257,7 @@ class _Parser:
                 f"case: events.frequency = {frequency}, over {years} years: allowed are {EVENTS_MAX} events "
                 "on average"
             )
+        _within_reach(assumptions["events.reach"], assumptions["events.severity"])
         devices = self._devices(assumptions, top["device"])
         parties = self._parties(assumptions, top.get("party", []))
         return Case(
@@ -570,6 +579,16 @@ def _whole_of_it(entries: Sequence[Assumption]) -> None:
         raise UsageError(f"case: {names}: all may be 0 at once; allowed is at least one that never is")
     if total <= 0:
         raise UsageError(f"case: {names} = 0: allowed is 1 together")
+
+
+def _within_reach(reach: Assumption, severity: Assumption) -> None:
+    """A lognormal has no end, and is cut; any other reach that leaves the fleet is a slip of the author's."""
+    greatest, mean = reach.law.greatest, severity.law.mean
+    if reach.law.kind != "lognormal" and greatest * mean > 1 + _SUM_TOLERANCE:
+        raise UsageError(
+            f"case: events.severity = {severity.law}: {mean:.6g} on average, times events.reach of up to "
+            f"{greatest:.6g}: allowed is 1 together, all Devices of the kind"
+        )
 
 
 def _change(where: str, known: Mapping[str, Assumption], key: str, verb: str, value: object) -> Change:

@@ -27,6 +27,7 @@ def expected_costs(case: Case) -> dict[Option, float]:
     if case.uncertain:
         raise UsageError(f"no closed form: {case.uncertain[0]} is uncertain")
     x = {key: it.law.mean for key, it in case.assumptions.items()}
+    share = case.assumptions["events.reach"].law.mean_times(x["events.severity"])
     decay, growth = log1p(x["discount.rate"]) / 12, log1p(x["fleet.growth"]) / 12
     worth = [exp(-decay * (month + 0.5)) for month in range(case.months)]
     costs = {
@@ -39,7 +40,7 @@ def expected_costs(case: Case) -> dict[Option, float]:
         for device in case.devices:
             of = {key: x[f"device.{device.name}.{key}"] for key in _DEVICE}
             rate = x["events.frequency"] / 12 * of["events"]
-            struck = x["events.reach"] * fleet * of["share"]
+            struck = share * fleet * of["share"]
             visit = of["visited"] * x["replace.visit"] / (1 - x["replace.no_access"])
             replacing = of["price"] + of["logistics"] + visit + x["harm.cost"] * x["harm.months_replace"]
             recall = x["replace.campaign"] + struck * replacing

@@ -2,7 +2,8 @@
 
 Each input has a stream of its own, in each block: Philox, a generator without a state to hand on, keyed by
 the seed and the input's name, its counter begun at the block's number. What one input draws changes nothing
-in another, so that two variants of a case differ by what was changed and by nothing else.
+in another, so that two variants of a case differ by what was changed and by nothing else. Only where the
+change is one of how many events come, or when, does what is drawn for one event fall to another.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Events:
     kind: Integers
     """Which kind of Device it strikes."""
     reach: Floats
-    """Share of that kind's Devices."""
+    """Share of that kind's Devices, severity included."""
     curable: tuple[NDArray[np.bool_], NDArray[np.bool_]]
     """Whether an update over the air cures it; whether a fix of the hub does."""
     success: tuple[Floats, Floats]
@@ -67,6 +68,19 @@ def constants(case: Case, variant: Variant, seed: int, block: int) -> dict[str, 
         for key in keys:
             found[key] = found[key] / np.maximum(total, np.finfo(np.float64).tiny)
     return found
+
+
+def inputs(case: Case, seed: int, futures: int) -> dict[str, Floats]:
+    """What each uncertain input is in each future, and as many values of each that differs by event.
+
+    Drawn again, which is quicker than to send it.
+    """
+    blocks = range(-(-futures // BLOCK))
+    found = [constants(case, (), seed, block) for block in blocks]
+    drawn = {key: [np.broadcast_to(it[key], BLOCK) for it in found] for key in case.uncertain}
+    for key in case.per_event:
+        drawn[key] = [_changed(case.assumptions[key], None, seed, block, BLOCK) for block in blocks]
+    return {key: np.concatenate(parts)[:futures] for key, parts in drawn.items()}
 
 
 def _changed(it: Assumption, change: tuple[str, float] | None, seed: int, block: int, count: int) -> Floats:
@@ -110,7 +124,7 @@ def events(case: Case, variant: Variant, seed: int, block: int, known: Mapping[s
         future,
         np.floor(time),
         kind,
-        each("events.reach"),
+        np.minimum(each("events.reach") * at(known["events.severity"], future), 1.0),
         (cured("over_the_air.curable"), cured("hub.curable")),
         (each("over_the_air.success"), each("hub.success")),
     )

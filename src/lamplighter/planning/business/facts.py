@@ -25,6 +25,7 @@ def facts(study: Study) -> dict[str, Any]:
         "replicas": study.futures,
         "verdict": words.verdict(study),
         "events": _estimate(study.events),
+        "events_a_year": _estimate(study.frequency),
         "devices_struck": _estimate(study.struck),
         "implementation": _estimate(study.implementation),
         "options": {
@@ -37,10 +38,18 @@ def facts(study: Study) -> dict[str, Any]:
             }
             for it in study.options
         },
+        "cheapest_together": [
+            {"options": [_NAMES[option] for option in it.options], "share": _odds(it.odds)}
+            for it in study.ties
+        ],
+        "cheapest": _NAMES[study.cheapest] if study.cheapest is not None else None,
+        "rival": _NAMES[study.rival.other],
         "over_the_air_against": {
             _NAMES[it.other]: {
                 "saving": _estimate(it.saving),
                 "cheaper": _odds(it.cheaper),
+                "saving_without_best": it.without_best,
+                "half_of_futures_from": study.even_odds(it.other),
                 "break_even": {
                     "events_a_year": _even(it.frequency),
                     "implementation": _even(it.implementation),
@@ -52,14 +61,21 @@ def facts(study: Study) -> dict[str, Any]:
         "by_frequency": [
             {
                 "events_a_year": it.frequency,
-                "saving": _estimate(it.saving),
+                "saving_against_replace": _estimate(it.savings[0]),
+                "saving_against_hub": _estimate(it.savings[1]),
                 "cheaper_than_replace": it.cheaper[0],
                 "cheaper_than_hub": it.cheaper[1],
             }
             for it in study.frequencies
         ],
         "swings": [
-            {"input": it.key, "values": list(it.values), "savings": list(it.savings)} for it in study.swings
+            {
+                "input": it.key,
+                "per": "event" if case.assumptions[it.key].per_event else "case",
+                "values": list(it.values),
+                "savings": list(it.savings),
+            }
+            for it in study.swings
         ],
         "value_of_knowing": {
             "everything": study.perfect,
@@ -70,10 +86,12 @@ def facts(study: Study) -> dict[str, Any]:
                 "name": it.scenario.name,
                 "objection": it.scenario.objection,
                 "source": it.scenario.source,
-                "saving_against_replace": it.savings[0],
-                "saving_against_hub": it.savings[1],
+                "changes": [{"input": key, verb: number} for key, verb, number in it.scenario.changes],
+                "saving_against_replace": _estimate(it.savings[0]),
+                "saving_against_hub": _estimate(it.savings[1]),
                 "cheaper_than_replace": it.cheaper[0],
                 "cheaper_than_hub": it.cheaper[1],
+                "cheapest": _NAMES[it.cheapest] if it.cheapest is not None else None,
             }
             for it in study.scenarios
         ],
@@ -118,5 +136,5 @@ def _odds(it: Odds) -> dict[str, float]:
     return {"share": it.share, "low": it.low, "high": it.high}
 
 
-def _even(it: BreakEven) -> dict[str, float | None]:
-    return {"amount": it.amount, "error": it.error}
+def _even(it: BreakEven) -> dict[str, float | str | None]:
+    return {"pays": it.pays.value, "amount": it.amount, "error": it.error}

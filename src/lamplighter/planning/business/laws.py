@@ -55,6 +55,23 @@ class Law:
             return _mean_lognormal(self.parameters, self.low, self.high)
         return _LAWS[self.kind].mean(self.parameters)
 
+    @property
+    def greatest(self) -> float:
+        """The greatest value that it draws; of a lognormal, which has none, the input's."""
+        if self.kind in {"lognormal", "beta"}:
+            return self.high
+        return max(self.parameters[: len(self.parameters) // 2 if self.kind == "choice" else None])
+
+    def mean_times(self, factor: float) -> float:
+        """Mean of a factor times its value, cut to the greatest that the input allows.
+
+        Exact for a lognormal of an input that may be 0, and for other laws where no value is cut.
+        """
+        if self.kind == "lognormal" and factor > 1:
+            low, high = self.parameters
+            return _mean_lognormal((factor * low, factor * high), self.low, self.high)
+        return factor * self.mean
+
     def draw(self, dice: Generator, count: int) -> NDArray[np.float64]:
         """So many values; one, where it is fixed: it stands for all."""
         if self.is_fixed:

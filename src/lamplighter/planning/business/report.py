@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -11,7 +13,7 @@ from lamplighter.planning.business import words
 from lamplighter.planning.business.case import ASSUMPTION, UNDATED
 from lamplighter.planning.business.draws import BLOCK
 from lamplighter.planning.business.model import Option
-from lamplighter.planning.business.results import VARIANT_FUTURES
+from lamplighter.planning.business.results import BEST, OTHERS, VARIANT_FUTURES, Pays
 from lamplighter.planning.reports import (
     Bar,
     Column,
@@ -29,11 +31,13 @@ from lamplighter.planning.reports import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from lamplighter.planning.business.case import Assumption
-    from lamplighter.planning.business.results import BreakEven, Comparison, Study, Swing
+    from lamplighter.planning.business.case import Assumption, Change
+    from lamplighter.planning.business.results import BreakEven, Comparison, Estimate, Study, Swing
 
 _SHOWN_SWINGS: Final = 12
 _COLOURS: Final = {
@@ -53,7 +57,7 @@ def html(study: Study) -> str:
         Section("Which assumption matters most?", _matters(study)),
     ]
     if study.scenarios:
-        sections.append(Section("What was said against it", _objections(study)))
+        sections.append(Section("What was said, and what follows", _objections(study)))
     if study.parties:
         sections.append(Section("Who pays, who gains", _parties(study)))
     sections += [
@@ -71,82 +75,107 @@ def html(study: Study) -> str:
 
 def conclusion(study: Study) -> tuple[str, ...]:
     """What a reader should take away, as sentences: whether it pays, from when, what matters most."""
-    replace, hub = study.against(Option.REPLACE), study.against(Option.HUB)
+    rival = study.rival
+    other = next(it for it in study.comparisons if it is not rival)
+    best = words.money(rival.without_best, study.case.currency, signed=True)
+    pays = (
+        f"**{words.verdict(study)}** Over {study.case.years} years it {_saves(study, rival)} on average "
+        f"against {_INSTEAD[rival.other]}, the cheaper of its alternatives, and costs less in "
+        f"{words.of_hundred(rival.cheaper.share)}. Without the best {round(100 * BEST)} of 100 futures the "
+        f"mean saving would be {best}. Against {_INSTEAD[other.other]} it {_saves(study, other)}, and costs "
+        f"less in {words.of_hundred(other.cheaper.share)}."
+    )
+    return pays, _when(study), _most(study)
+
+
+_INSTEAD: Final = {Option.REPLACE: "replacing Devices as required", Option.HUB: "fixing the hub instead"}
+_THAN: Final = {Option.REPLACE: "replacing", Option.HUB: "fixing the hub"}
+
+
+def _saves(study: Study, it: Comparison) -> str:
+    verb = "saves" if it.saving.mean >= 0 else "costs more by"
+    return f"{verb} {words.money(abs(it.saving.mean), study.case.currency)}"
+
+
+def _when(study: Study) -> str:
+    it = study.rival
+    than, amount = _THAN[it.other], it.frequency.amount
+    if amount is None:
+        never = it.frequency.pays is Pays.NEVER
+        how = "There is no event frequency from which it pays" if never else "It pays at any event frequency"
+        return f"{how}, on average against {than}."
+    if it.frequency.pays is Pays.UP_TO:
+        pays = f"It pays on average up to **{words.frequency(amount, 'must-fix event')}**"
+    else:
+        half = study.even_odds(it.other)
+        surely = f", and in half of the futures from {words.frequency(half)}" if half is not None else ""
+        pays = f"It pays on average from **{words.frequency(amount, 'must-fix event')}**{surely}"
     return (
-        f"**{words.verdict(study)}** {_against(study, replace)} {_against(study, hub)}",
-        _when(study, replace),
-        _most(study),
+        f"{pays}, all else as assumed. Assumed is {_assumed(study)}. A must-fix event is a fault in firmware "
+        "that cannot be left as it is."
     )
 
 
-def _against(study: Study, it: Comparison) -> str:
-    saving, money = it.saving, study.case.currency
-    other = "replacing Devices as required" if it.other is Option.REPLACE else "fixing the hub instead"
-    verb = "saves" if saving.mean >= 0 else "costs more by"
-    if it.other is Option.REPLACE:
-        return (
-            f"Over {study.case.years} years it {verb} {words.money(abs(saving.mean), money)} on average "
-            f"against {other}, and costs less in {words.of_hundred(it.cheaper.share)}; "
-            f"{study.futures:,} possible futures were drawn."
-        )
-    return (
-        f"Against {other} it {verb} {words.money(abs(saving.mean), money)}, "
-        f"and costs less in {words.of_hundred(it.cheaper.share)}."
-    )
-
-
-def _when(study: Study, it: Comparison) -> str:
-    assumed = study.events.mean / study.case.years
-    hub = study.against(Option.HUB).frequency.amount
-    if it.frequency.amount is None:
-        return (
-            "There is no event frequency from which it pays against replacing."
-            if it.saving.mean < 0
-            else "It pays against replacing at any event frequency."
-        )
-    against_hub = f" (against fixing the hub: {words.frequency(hub)})" if hub is not None else ""
-    return (
-        f"It pays from **{words.frequency(it.frequency.amount, 'must-fix event')}** on{against_hub}, all "
-        f"else as assumed; assumed is {words.frequency(assumed)} on average. A must-fix event is a fault in "
-        "the firmware of Devices in homes that cannot stay."
-    )
+def _assumed(study: Study) -> str:
+    it = study.frequency
+    if it.low == it.high:
+        return words.frequency(it.mean)
+    return f"{words.frequency(it.middle)} in the median, {words.frequency(it.mean)} on average"
 
 
 def _most(study: Study) -> str:
     if not study.swings:
         return "No assumption is uncertain."
-    it = study.swings[0]
+    first, *others = study.swings
+    said = f"What matters most: {_swing(study, first)}, all else as uncertain as it is."
+    return f"{said} Next: {_swing(study, others[0])}." if others else said
+
+
+def _swing(study: Study, it: Swing) -> str:
     what, currency = study.case.assumptions[it.key], study.case.currency
     low, high = (words.money(saving, currency, signed=True) for saving in it.savings)
+    alike = ", all events alike," if what.per_event else ""
     return (
-        f"What matters most: **{what.meaning}**. From {_number(it.values[0], what)} to "
-        f"{_number(it.values[1], what)}{_unit(what)} the saving goes from {low} to {high}, all else as "
-        "uncertain as it is."
+        f"**{what.meaning}**. From {_number(it.values[0], what)} to {_number(it.values[1], what)}"
+        f"{_unit(what)}{alike} the saving goes from {low} to {high}"
     )
 
 
+def _kept(text: str) -> str:
+    """A text whose amounts stay on one line: `+\u2060\u00a326.5\u00a0million`."""
+    return _UNIT.sub("\u00a0", _signed(text))
+
+
+def _signed(text: str) -> str:
+    """A text in which no sign stands at the end of a line, and its amount on the next."""
+    return _SIGN.sub("\\g<0>\u2060", text)
+
+
+_SIGN: Final = re.compile("[+\u2212](?=[^\\s\\d])")
+_UNIT: Final = re.compile(r"(?<=\d) (?=(?:thousand|million|billion|k|M|bn)\b|%)")
+
+
 def _conclusion(study: Study) -> tuple[Prose | KeyFigures | Notice, ...]:
-    replace = study.against(Option.REPLACE)
-    currency = study.case.currency
-    even, build = replace.frequency, replace.implementation
-    first, *others = conclusion(study)
+    rival, currency = study.rival, study.case.currency
+    other = next(it for it in study.comparisons if it is not rival)
+    saving, build, even = rival.saving, rival.implementation, rival.frequency
     figures = [
         KeyFigure(
-            "Saving against replacing",
-            words.money(replace.saving.mean, currency, signed=True),
-            f"on average; 8 futures of 10 lie from {words.money(replace.saving.low, currency, short=True)} "
-            f"to {words.money(replace.saving.high, currency, short=True)}",
-            _TONES[words.pays(replace)],
+            f"Saving against {_THAN[rival.other]}",
+            words.money(saving.mean, currency, signed=True),
+            f"on average; 8 futures of 10 lie from {words.money(saving.low, currency, short=True)} "
+            f"to {words.money(saving.high, currency, short=True)}",
+            Tone.WARN if words.pays(rival) and rival.cheaper.share < 0.5 else _TONES[words.pays(rival)],
         ),
         KeyFigure(
-            "Costs less than replacing",
-            words.of_hundred(replace.cheaper.share).removesuffix(" futures"),
-            f"futures; less than fixing the hub: {words.of_hundred(study.against(Option.HUB).cheaper.share)}",
+            f"Costs less than {_THAN[rival.other]}",
+            words.of_hundred(rival.cheaper.share).removesuffix(" futures"),
+            f"futures; less than {_THAN[other.other]}: {words.of_hundred(other.cheaper.share)}",
         ),
         KeyFigure(
-            "Pays from",
-            words.frequency(even.amount) if even.amount is not None else "—",
-            f"must-fix events; assumed: {words.frequency(study.events.mean / study.case.years)} on average",
+            "Pays on average" if even.amount is None else f"Pays on average {even.pays.value}",
+            even.pays.value if even.amount is None else words.frequency(even.amount),
+            _pays_note(study),
         ),
         KeyFigure(
             "Implementation may cost",
@@ -165,7 +194,14 @@ def _conclusion(study: Study) -> tuple[Prose | KeyFigures | Notice, ...]:
         "below, each with what it is; put other figures in their place and run it again.",
         Tone.PLAIN,
     )
-    return Prose((first, *others), lead=True), KeyFigures(tuple(figures)), notice
+    kept = (replace(it, value=_signed(it.value), note=_kept(it.note)) for it in figures)
+    return Prose(tuple(map(_kept, conclusion(study))), lead=True), KeyFigures(tuple(kept)), notice
+
+
+def _pays_note(study: Study) -> str:
+    half = study.even_odds(study.rival.other)
+    surely = f"in half of the futures from {words.frequency(half)}; " if half is not None else ""
+    return f"must-fix events; {surely}assumed: {_assumed(study)}"
 
 
 def _value_of_knowing(study: Study) -> str:
@@ -173,15 +209,15 @@ def _value_of_knowing(study: Study) -> str:
     if not told:
         return "to know any one input better would not change the decision"
     key, it = told[0]
-    what = "it" if study.swings and key == study.swings[0].key else study.case.assumptions[key].meaning
-    return (
-        f"knowing {what} beforehand is worth up to {words.money(it.amount, study.case.currency, short=True)}"
-    )
+    worth = words.money(it.amount, study.case.currency, short=True)
+    if study.swings and key == study.swings[0].key:
+        return f"to know it beforehand is worth up to {worth}"
+    return f"most worth knowing beforehand: {study.case.assumptions[key].meaning}, up to {worth}"
 
 
 def _pays(study: Study) -> tuple[Picture | Table | Prose, ...]:
     currency = study.case.currency
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for it in study.options:
         parts = it.parts
         ends = (words.money(end, currency, short=True) for end in (it.cost.low, it.cost.high))
@@ -197,6 +233,7 @@ def _pays(study: Study) -> tuple[Picture | Table | Prose, ...]:
                 words.percent(it.cheapest.share),
             )
         )
+    rows += [(words.alike(it), *[""] * 6, words.percent(it.odds.share)) for it in study.ties]
     columns = (
         "Option",
         Column("Cost, mean", number=True),
@@ -215,14 +252,20 @@ def _pays(study: Study) -> tuple[Picture | Table | Prose, ...]:
             f"What each option costs over {study.case.years} years, present value",
             f"Means of {study.futures:,} futures with {words.three(study.events.mean)} must-fix events each, "
             "which strike "
-            f"{words.count(study.struck.mean)} Devices.",
+            f"{words.count(study.struck.mean)} Devices. {_TIED if study.ties else ''}".strip(),
         ),
     )
 
 
+_TIED: Final = (
+    "Alike: they cost the same in these futures, and less than the rest; no option is given what it shares."
+)
+
+
 def _histogram_chart(study: Study) -> Picture:
     edges, counts = study.histogram
-    saving = study.against(Option.REPLACE)
+    saving = study.rival
+    than = _THAN[saving.other]
     shares = [100 * it / study.futures for it in counts]
 
     def plot(figure: Figure, narrow: bool) -> None:  # noqa: FBT001 # the shape that charts.draw calls
@@ -245,7 +288,7 @@ def _histogram_chart(study: Study) -> Picture:
             ha="left",
             va="top",
         )
-        axes.set_xlabel(f"saving against replacing, million {study.case.currency}")
+        axes.set_xlabel(f"saving against {than}, million {study.case.currency}")
         axes.set_ylabel("futures, %")
         if narrow:
             axes.locator_params(axis="x", nbins=5)
@@ -254,8 +297,7 @@ def _histogram_chart(study: Study) -> Picture:
     return charts.draw(
         "saving",
         plot,
-        caption="What over the air saves against replacing as required, in each future: **red** where it "
-        "costs more, "
+        caption=f"What over the air saves against {than}, in each future: **red** where it costs more, "
         f"green where it costs less. It costs more in {loses}; the far right is where it earns. "
         "The outermost futures, one of a hundred at either end, are not drawn.",
         alt=f"Histogram of the saving: mean {words.money(saving.saving.mean, study.case.currency)}, "
@@ -268,56 +310,54 @@ def _frequency(study: Study) -> tuple[Picture | Table | Prose, ...]:
         (
             words.OPTIONS[it.other],
             _even(it.frequency, words.frequency),
+            words.frequency(half) if (half := study.even_odds(it.other)) is not None else "—",
             _even(it.implementation, lambda amount: words.money(amount, study.case.currency)),
             _even(it.volume, words.count),
         )
         for it in study.comparisons
     ]
-    assumed = study.events.mean / study.case.years
-    rows.append(
-        (
-            "assumed, on average",
-            words.frequency(assumed),
-            words.money(study.implementation.mean, study.case.currency),
-            words.count(study.struck.mean),
-        )
-    )
+    assumed = (study.frequency, study.implementation, study.struck)
+    for name, of in (("mean", "on average"), ("middle", "in the median")):
+        often, cost, struck = (getattr(it, name) for it in assumed)
+        money = words.money(cost, study.case.currency)
+        rows.append((f"assumed, {of}", words.frequency(often), "", money, words.count(struck)))
     columns = (
         "Against",
-        Column("Must-fix events, at least", number=True),
-        Column("Implementation cost, at most", number=True),
-        Column(f"Devices to be fixed in {study.case.years} years, at least", number=True),
+        Column("Must-fix events", number=True),
+        Column("In half of the futures, from", number=True),
+        Column("Implementation cost", number=True),
+        Column(f"Devices to be fixed in {study.case.years} years", number=True),
     )
     return (
         _frequency_chart(study),
         Table(
             columns,
             tuple(rows),
-            "Where over the air breaks even on average, one thing changed and all else as assumed",
-            "± is the standard error of the simulation, not the uncertainty of the assumptions. A dash: "
-            "nowhere.",
+            "Where over the air pays on average, one thing changed and all else as assumed",
+            "± is the standard error of the simulation, not the uncertainty of the assumptions. A dash: it "
+            "cannot be told.",
         ),
     )
 
 
-def _even(it: BreakEven, say: object) -> str:
+def _even(it: BreakEven, say: Callable[[float], str]) -> str:
     if it.amount is None:
-        return "—"
-    assert callable(say)
-    if it.error is None:
-        return str(say(it.amount))
-    return f"{say(it.amount)} ± {100 * it.error / it.amount:.0f} %" if it.amount else str(say(it.amount))
+        return "—" if it.pays is Pays.UP_TO else it.pays.value
+    amount = f"{it.pays.value} {say(it.amount)}"
+    return f"{amount} ± {100 * it.error / it.amount:.0f} %" if it.error and it.amount else amount
 
 
 def _frequency_chart(study: Study) -> Picture:
-    even = study.against(Option.REPLACE).frequency.amount
-    assumed = study.events.mean / study.case.years
+    even, than = study.rival.frequency.amount, _THAN[study.rival.other]
+    assumed = study.frequency.middle
+    index = OTHERS.index(study.rival.other)
     at = [it.frequency for it in study.frequencies]
 
     def plot(figure: Figure, narrow: bool) -> None:  # noqa: FBT001 # the shape that charts.draw calls
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
         low, middle, high = (
-            [getattr(it.saving, end) / 1e6 for it in study.frequencies] for end in ("low", "mean", "high")
+            [getattr(it.savings[index], end) / 1e6 for it in study.frequencies]
+            for end in ("low", "mean", "high")
         )
         for axes in (top, bottom):
             charts.plain(axes)
@@ -327,17 +367,18 @@ def _frequency_chart(study: Study) -> Picture:
         top.axhline(0, color=charts.INK, linewidth=0.9)
         top.set_ylabel(f"saving,\nmillion {study.case.currency}")
         if even is not None and at[0] <= even <= at[-1]:
-            _mark(top, even, "breaks even", 0.97)
+            _mark(top, even, "breaks even", 0.97, left=even < assumed)
         if at[0] <= assumed <= at[-1]:
-            _mark(top, assumed, "assumed", 0.84)
-        for index, (option, style) in enumerate(((Option.REPLACE, "-"), (Option.HUB, "--"))):
+            _mark(top, assumed, "assumed, median", 0.84, left=even is None or even >= assumed)
+        for row, (option, style) in enumerate(zip(OTHERS, ("-", "--"), strict=True)):
             bottom.plot(
                 at,
-                [100 * it.cheaper[index] for it in study.frequencies],
+                [100 * it.cheaper[row] for it in study.frequencies],
                 style,
                 color=_COLOURS[option],
-                label=f"than {'replacing' if option is Option.REPLACE else 'fixing the hub'}",
+                label=f"than {_THAN[option]}",
             )
+        bottom.axhline(50, color=charts.MUTED, linewidth=1.0, linestyle=":")
         bottom.legend(loc="upper left")
         bottom.set_ylim(0, 100)
         bottom.set_ylabel("costs less in\n% of futures")
@@ -351,10 +392,10 @@ def _frequency_chart(study: Study) -> Picture:
     return charts.draw(
         "frequency",
         plot,
-        caption="Above: the saving against replacing, its mean as a line and 8 futures of 10 as a band, by "
+        caption=f"Above: the saving against {than}, its mean as a line and 8 futures of 10 as a band, by "
         "how often "
         "something must be fixed. Below: in how many futures over the air costs less.",
-        alt="Saving against replacing by frequency of must-fix events; it breaks even at "
+        alt=f"Saving against {than} by frequency of must-fix events; it breaks even at "
         f"{words.frequency(even) if even is not None else 'no frequency'}.",
         wide=(9.0, 5.2),
         narrow=(4.0, 5.0),
@@ -368,15 +409,16 @@ def _tick(frequency: float) -> str:
     return f"{frequency:g}\na year" if frequency >= 1 else f"1 in\n{1 / frequency:g} years"
 
 
-def _mark(axes: Axes, where: float, text: str, height: float) -> None:
+def _mark(axes: Axes, where: float, text: str, height: float, *, left: bool) -> None:
     axes.axvline(where, color=charts.MUTED, linewidth=1.0, linestyle=":")
-    axes.text(
-        where,
-        height,
-        f" {text} ",
-        transform=axes.get_xaxis_transform(),
+    axes.annotate(
+        text,
+        (where, height),
+        (-5 if left else 5, 0),
+        xycoords=axes.get_xaxis_transform(),
+        textcoords="offset points",
         color=charts.INK,
-        ha="right",
+        ha="right" if left else "left",
         va="top",
     )
 
@@ -409,7 +451,7 @@ def _matters(study: Study) -> tuple[Picture | Table | Prose, ...]:
             f"Expected value of partial perfect information, over the choice between all three options. To "
             "know everything, "
             f"luck included, would be worth {words.money(study.perfect, case.currency)}: no study is worth "
-            "more.",
+            "more. What differs from event to event is luck, and no study finds it out.",
         ),
     )
 
@@ -417,7 +459,7 @@ def _matters(study: Study) -> tuple[Picture | Table | Prose, ...]:
 def _tornado(study: Study) -> Picture:
     swings = [it for it in study.swings if it.width > 0][:_SHOWN_SWINGS]
     case = study.case
-    mean = study.against(Option.REPLACE).saving.mean / 1e6
+    mean, than = study.rival.saving.mean / 1e6, _THAN[study.rival.other]
 
     def plot(figure: Figure, narrow: bool) -> None:  # noqa: FBT001 # the shape that charts.draw calls
         axes = figure.subplots()
@@ -430,7 +472,7 @@ def _tornado(study: Study) -> Picture:
                     0.62,
                     left=mean,
                     color=colour,
-                    zorder=2 - _wider(it, end),
+                    zorder=2 - _wider(it, end, mean * 1e6),
                 )
         axes.axvline(mean, color=charts.INK, linewidth=1.0)
         axes.axvline(0, color=charts.MUTED, linewidth=1.0, linestyle=":")
@@ -442,30 +484,31 @@ def _tornado(study: Study) -> Picture:
             axes.locator_params(axis="x", nbins=4)
         axes.invert_yaxis()
         axes.spines["left"].set_visible(False)
-        axes.set_xlabel(f"mean saving against replacing, million {case.currency}")
+        against = "" if narrow else f" against {than}"
+        axes.set_xlabel(f"mean saving{against}, million {case.currency}")
 
     return charts.draw(
         "swings",
         plot,
-        caption="The mean saving against replacing with one assumption at its 10th percentile (**orange**, "
+        caption=f"The mean saving against {than} with one assumption at its 10th percentile (**orange**, "
         "the first number) "
         "and at its 90th (**blue**, the second), all others as uncertain as ever. The solid line is the mean "
         "of all; left of "
         "the dotted one over the air costs more.",
-        alt="Tornado chart; widest: " + "; ".join(_name(case.assumptions[it.key]) for it in swings[:3]),
+        alt="Tornado chart; widest: " + "; ".join(words.swung(case.assumptions[it.key]) for it in swings[:3]),
         wide=(9.0, 0.9 + 0.36 * len(swings)),
         narrow=(4.4, 0.9 + 0.46 * len(swings)),
     )
 
 
-def _wider(it: Swing, end: int) -> int:
+def _wider(it: Swing, end: int, mean: float) -> int:
     """Bars on one side of the mean lie on each other: the shorter in front."""
-    return int(abs(it.savings[end]) > abs(it.savings[1 - end]))
+    return int(abs(it.savings[end] - mean) > abs(it.savings[1 - end] - mean))
 
 
 def _label(what: Assumption, it: Swing, narrow: bool) -> str:  # noqa: FBT001 # as charts.draw calls it
     low, high = (_number(value, what) for value in it.values)
-    text = _name(what)
+    text = _capital(words.swung(what))
     if not narrow:
         return f"{text}: {low} to {high}"
     words_of, lines = text.split(), [""]
@@ -473,11 +516,15 @@ def _label(what: Assumption, it: Swing, narrow: bool) -> str:  # noqa: FBT001 # 
         if len(lines[-1]) + len(word) > 22:
             lines.append("")
         lines[-1] = f"{lines[-1]} {word}".strip()
-    return "\n".join(lines[:2])
+    return "\n".join(lines[:3])
 
 
 def _name(what: Assumption) -> str:
-    return what.meaning[0].upper() + what.meaning[1:]
+    return _capital(what.meaning)
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def _number(value: float, what: Assumption) -> str:
@@ -494,50 +541,57 @@ def _unit(what: Assumption) -> str:
 
 
 def _objections(study: Study) -> tuple[Table | Prose | Definitions, ...]:
-    base = study.comparisons
-    currency = study.case.currency
-    rows: list[tuple[str | Bar, ...]] = [
-        (
-            "As assumed",
-            words.money(base[0].saving.mean, currency, short=True, signed=True),
-            Bar(words.percent(base[0].cheaper.share), base[0].cheaper.share),
-            words.money(base[1].saving.mean, currency, short=True, signed=True),
-            _cheapest((base[0].saving.mean, base[1].saving.mean)),
-        )
-    ]
-    rows += [
-        (
-            it.scenario.name,
-            words.money(it.savings[0], currency, short=True, signed=True),
-            Bar(words.percent(it.cheaper[0]), it.cheaper[0]),
-            words.money(it.savings[1], currency, short=True, signed=True),
-            _cheapest(it.savings),
-        )
-        for it in study.scenarios
-    ]
-    columns = (
-        "If this is right",
-        Column("Saves against replacing", number=True),
-        Column("Costs less in", number=True),
-        Column("Saves against the hub", number=True),
-        "Cheapest on average",
-    )
-    said = ((it.scenario.name, f"“{it.scenario.objection}” — {it.scenario.source}") for it in study.scenarios)
-    stays = sum(min(it.savings) > 0 for it in study.scenarios)
+    savings = tuple(it.saving for it in study.comparisons)
+    cheaper = tuple(it.cheaper.share for it in study.comparisons)
+    rows = [_row(study, "As assumed", savings, cheaper, study.cheapest)]
+    rows += [_row(study, it.scenario.name, it.savings, it.cheaper, it.cheapest) for it in study.scenarios]
+    columns: list[Column | str] = ["If this is right"]
+    for other in OTHERS:
+        columns.append(Column(f"Saves against {_THAN[other]}", number=True))
+        columns.append(Column("Costs less in", number=True))
+    columns.append("Cheapest on average")
+    said = []
+    for it in study.scenarios:
+        changes = "; ".join(_change(study, change) for change in it.scenario.changes)
+        quoted = f"“{it.scenario.objection}” — {it.scenario.source}."
+        said.append((it.scenario.name, f"{quoted} In the model: {changes}."))
+    stays = sum(it.cheapest is Option.OVER_THE_AIR for it in study.scenarios)
+    open_ = sum(it.cheapest is None for it in study.scenarios)
+    untold = f", and in {open_} that cannot be told from so many futures" if open_ else ""
     told = (
-        "Each objection is put into the model as if it were right, all else as assumed. "
-        f"In {stays} of {len(study.scenarios)} over the air stays the cheapest on average."
+        "Each is put into the model as if it were right, all else as assumed. "
+        f"In {stays} of {len(study.scenarios)} over the air stays the cheapest on average{untold}."
     )
+    note = "± is the standard error of the simulation. Within two of them it cannot be told which costs less."
     return (
         Prose((told,)),
-        Table(columns, tuple(rows), "Objections, and what follows from them"),
+        Table(tuple(columns), tuple(rows), "What over the air saves on average if it is right", note),
         Definitions(tuple(said)),
     )
 
 
-def _cheapest(savings: tuple[float, float]) -> str:
-    best = min(zip((0.0, *savings), (Option.OVER_THE_AIR, Option.REPLACE, Option.HUB), strict=True))[1]
-    return words.OPTIONS[best].lower()
+def _row(
+    study: Study,
+    name: str,
+    savings: tuple[Estimate, ...],
+    cheaper: tuple[float, ...],
+    cheapest: Option | None,
+) -> tuple[str | Bar, ...]:
+    cells: list[str | Bar] = [name]
+    for saving, share in zip(savings, cheaper, strict=True):
+        amount = words.money(saving.mean, study.case.currency, short=True, signed=True)
+        error = words.money(saving.error, study.case.currency, short=True)
+        cells += [f"{amount} ± {error}", Bar(words.percent(share), share)]
+    return (*cells, "cannot be told" if cheapest is None else words.OPTIONS[cheapest].lower())
+
+
+def _change(study: Study, change: Change) -> str:
+    """What a scenario changes, in words."""
+    key, verb, number = change
+    what = study.case.assumptions[key]
+    if verb == "times":
+        return f"{what.meaning}, times {number:g}"
+    return f"{what.meaning} = {_number(number, what)}{_unit(what)}"
 
 
 def _parties(study: Study) -> tuple[Table | Prose, ...]:
@@ -578,10 +632,10 @@ def _parties(study: Study) -> tuple[Table | Prose, ...]:
 
 
 def _payback(study: Study) -> str:
-    month = study.paid_back
+    month, than = study.paid_back, _THAN[study.rival.other]
     if month is None:
-        return f"On average over the air has not cost less than replacing after {study.case.years} years."
-    return f"On average over the air has cost less than replacing from year {(month - 1) // 12 + 1} on."
+        return f"On average over the air has not cost less than {than} after {study.case.years} years."
+    return f"On average over the air has cost less than {than} from year {(month - 1) // 12 + 1}."
 
 
 def _payback_chart(study: Study) -> Picture:
@@ -663,9 +717,9 @@ def _method(study: Study) -> tuple[Table | Prose, ...]:
             (
                 "Option",
                 Column("Simulated", number=True),
-                Column("Error", number=True),
+                Column("Standard error", number=True),
                 Column("Exact", number=True),
-                Column("Off by, in errors", number=True),
+                Column("Apart, in standard errors", number=True),
             ),
             rows,
             "Check: every input at its mean, simulated against closed form",
@@ -687,8 +741,9 @@ _EXACT: Final = (
 )
 _WHAT_NOT: Final = (
     "Not in it: what harm Devices do while they wait, unless the case says so; features that only updates "
-    "can bring; Devices that are replaced by age; and that cheap updates may be made more often than must "
-    "be. The formulae and the limits are in `docs/business-case.md`."
+    "can bring; what is saved in other changes, such as MP122B, of which the Change Board was told; Devices "
+    "that are replaced by age; and that cheap updates may be made more often than must be. The formulae and "
+    "the limits are in `docs/business-case.md`."
 )
 
 
@@ -697,6 +752,7 @@ def _figures(study: Study) -> str:
     return (
         f"{study.futures:,} futures, in blocks of {BLOCK:,}. Each input draws from a stream of its own in "
         f"each block (Philox, keyed by seed {study.seed} and the input's name), so that the figures do not "
-        "depend on who worked them, and two variants differ by what was changed alone. Swings, curves and "
-        f"objections use the first {sample:,} of these futures."
+        f"depend on who worked them. Swings, curves and scenarios use the first {sample:,} of these futures "
+        "with one thing changed, and differ from the case by that alone. Where it changes how many events "
+        "come, or when, other events are drawn: such a difference holds the full error of the simulation."
     )

@@ -2,22 +2,26 @@
 
 The case itself is worked for all futures. What is changed for a purpose, an input at one end or a scenario,
 is worked for the first `VARIANT_FUTURES` of the same futures, so that it differs by that change and nothing
-else.
+else; save where the change is one of how many events come, or when: then it has events of its own.
+
+What over the air must beat is its rival: the option among the others that costs less on average.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import partial
-from math import ceil, log10, sqrt
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from itertools import pairwise
+from math import ceil, exp, log, log10, sqrt
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
 from lamplighter.kit import UsageError
 from lamplighter.planning.business import value as knowing
 from lamplighter.planning.business.closed import expected_costs
-from lamplighter.planning.business.draws import BLOCK, SEED_MAX, Floats, constants
+from lamplighter.planning.business.draws import BLOCK, SEED_MAX, Floats, inputs
 from lamplighter.planning.business.laws import checked
 from lamplighter.planning.business.model import COSTS, Figure, Option, Outcome, evaluate
 
@@ -35,6 +39,8 @@ _ENDS: Final = (10.0, 90.0)
 """Percentiles: between them lie 8 futures of 10."""
 _FREQUENCIES: Final = 13
 _GROUPS: Final = 20
+BEST: Final = 0.05
+"""Of the futures: what is left of the mean without the best of them."""
 _Z95: Final = 1.959963984540054
 
 OTHERS: Final = (Option.REPLACE, Option.HUB)
@@ -53,6 +59,11 @@ class Estimate(NamedTuple):
     high: float
     """One future of ten has more."""
 
+    @property
+    def is_told(self) -> bool:
+        """Whether the mean can be told from 0: more than two standard errors lie between."""
+        return abs(self.mean) > 2 * self.error
+
 
 class Odds(NamedTuple):
     """How many futures of all."""
@@ -63,10 +74,22 @@ class Odds(NamedTuple):
     high: float
 
 
-class BreakEven(NamedTuple):
-    """Where two options cost the same on average, all else as it is; None: nowhere."""
+class Pays(StrEnum):
+    """On which side of a break-even over the air costs less."""
 
+    FROM = "from"
+    UP_TO = "up to"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+class BreakEven(NamedTuple):
+    """Where two options cost the same on average, all else as it is."""
+
+    pays: Pays
+    """Where over the air costs less: from the amount, up to it, or wherever."""
     amount: float | None
+    """None where over the air pays always or never, and where there is nothing to scale."""
     error: float | None
     """Standard error, by jackknife."""
 
@@ -85,7 +108,15 @@ class OptionResult:
     visits: float
     """Mean number of visits."""
     cheapest: Odds
-    """How often it is the cheapest of all."""
+    """How often it alone is the cheapest of all."""
+
+
+class Tie(NamedTuple):
+    """Options that cost the same, and less than any other."""
+
+    options: tuple[Option, ...]
+    odds: Odds
+    """How often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +128,8 @@ class Comparison:
     """What the other costs more; the net present value of over the air."""
     cheaper: Odds
     """How often over the air costs less."""
+    without_best: float
+    """Mean saving without the futures in which it is greatest, `BEST` of all."""
     frequency: BreakEven
     """Must-fix events a year."""
     implementation: BreakEven
@@ -109,18 +142,18 @@ class AtFrequency(NamedTuple):
     """What happens at one frequency of must-fix events."""
 
     frequency: float
-    saving: Estimate
-    """Against replacing."""
+    savings: tuple[Estimate, Estimate]
+    """Against each of `OTHERS`."""
     cheaper: tuple[float, float]
-    """Share of futures in which over the air costs less than replacing, than fixing the hub."""
+    """Share of futures in which over the air costs less than each of `OTHERS`."""
 
 
 class Swing(NamedTuple):
-    """What one uncertain input does to the mean saving against replacing."""
+    """What one uncertain input does to the mean saving against the rival."""
 
     key: str
     values: tuple[float, float]
-    """Its 10th and 90th percentile."""
+    """Its 10th and 90th percentile; of what differs from event to event, all events alike."""
     savings: tuple[float, float]
     """Mean saving with the one and the other."""
 
@@ -135,10 +168,12 @@ class ScenarioResult:
     """What comes of an objection if it is right."""
 
     scenario: Scenario
-    savings: tuple[float, float]
-    """Mean saving against replacing, against fixing the hub."""
+    savings: tuple[Estimate, Estimate]
+    """Against each of `OTHERS`, future by future."""
     cheaper: tuple[float, float]
-    """Share of futures in which over the air costs less."""
+    """Share of futures in which over the air costs less than each of `OTHERS`."""
+    cheapest: Option | None
+    """On average; None: the futures are too few to tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +211,15 @@ class Study:
     """Must-fix events in a future."""
     struck: Estimate
     """Devices struck in a future, each as often as it is."""
+    frequency: Estimate
+    """Must-fix events a year, as assumed."""
     implementation: Estimate
     """Implementation cost of over the air, final, undiscounted."""
     options: tuple[OptionResult, ...]
+    ties: tuple[Tie, ...]
+    """Futures in which no option alone is the cheapest, the most frequent first."""
+    cheapest: Option | None
+    """On average; None: the futures are too few to tell."""
     comparisons: tuple[Comparison, ...]
     frequencies: tuple[AtFrequency, ...]
     swings: tuple[Swing, ...]
@@ -192,7 +233,7 @@ class Study:
     cumulative: Mapping[Option, tuple[float, ...]]
     """Mean present value spent up to the end of each month."""
     histogram: tuple[tuple[float, ...], tuple[int, ...]]
-    """Edges and counts of the saving against replacing, the outermost hundredths cut off."""
+    """Edges and counts of the saving against the rival, the outermost hundredths cut off."""
     checks: tuple[Check, ...]
 
     def against(self, other: Option) -> Comparison:
@@ -200,9 +241,26 @@ class Study:
         return next(it for it in self.comparisons if it.other is other)
 
     @property
+    def rival(self) -> Comparison:
+        """The comparison with the cheaper of the others, on average: what over the air must beat."""
+        return min(self.comparisons, key=lambda it: it.saving.mean)
+
+    def even_odds(self, other: Option) -> float | None:
+        """Must-fix events a year from which over the air costs less in half of the futures.
+
+        On the curve, straight between two logarithms of frequencies; None: the curve does not reach it.
+        """
+        index = OTHERS.index(other)
+        curve = ((log(it.frequency), it.cheaper[index]) for it in self.frequencies)
+        for (left, fewer), (right, more) in pairwise(curve):
+            if fewer < 0.5 <= more:
+                return exp(left + (right - left) * (0.5 - fewer) / (more - fewer))
+        return None
+
+    @property
     def paid_back(self) -> int | None:
-        """Months until over the air has cost less than replacing, on average and for good; None: never."""
-        ahead = np.subtract(self.cumulative[Option.REPLACE], self.cumulative[Option.OVER_THE_AIR]) >= 0
+        """Months until over the air has cost less than its rival, on average and for good; None: never."""
+        ahead = np.subtract(self.cumulative[self.rival.other], self.cumulative[Option.OVER_THE_AIR]) >= 0
         if not ahead[-1]:
             return None
         behind = np.flatnonzero(~ahead)
@@ -224,22 +282,30 @@ def study(case: Case, *, seed: int, futures: int, spread: Spread) -> Study:
     outcomes = list(spread.map(partial(_whole, case, seed), range(ceil(futures / BLOCK))))
     figures = np.concatenate([it.figures for it in outcomes], axis=1)[:, :futures]
     costs = _costs(figures)
-    drawn = _inputs(case, seed, futures)
-    savings = {other: costs[other] - costs[Option.OVER_THE_AIR] for other in OTHERS}
-    implementation = _product(case, seed, futures)
+    drawn = inputs(case, seed, futures)
+    savings = _savings(costs)
+    frequency = _of(case, drawn, "events.frequency", futures)
+    implementation = _of(case, drawn, "over_the_air.first_estimate", futures) * _of(
+        case, drawn, "over_the_air.growth", futures
+    )
 
     sample = min(futures, VARIANT_FUTURES)
-    ends = {key: tuple(map(float, np.percentile(drawn[key], _ENDS))) for key in case.uncertain}
+    swung = (*case.uncertain, *case.per_event)
+    ends = {key: tuple(map(float, np.percentile(drawn[key], _ENDS))) for key in swung}
     comparisons = tuple(_compare(case, figures, other, savings[other], implementation) for other in OTHERS)
-    grid = _grid(case, comparisons[0].frequency.amount, figures)
+    rival = min(OTHERS, key=lambda other: float(savings[other].mean()))
+    grid = _grid(float(frequency.mean()), [it.frequency.amount for it in comparisons])
     variants: list[Variant] = [
-        *(((key, "set", end),) for key in case.uncertain for end in ends[key]),
-        *((("events.frequency", "set", frequency),) for frequency in grid),
+        *(((key, "set", end),) for key in swung for end in ends[key]),
+        *((("events.frequency", "set", number),) for number in grid),
         *(it.changes for it in case.scenarios),
     ]
     found = iter(_variants(case, seed, variants, sample, spread))
-    swings = [Swing(key, ends[key], (_saved(next(found)), _saved(next(found)))) for key in case.uncertain]  # type: ignore[arg-type] # two ends
-    at_frequency = tuple(_at_frequency(frequency, next(found)) for frequency in grid)
+    swings = []
+    for key in swung:
+        low, high = (float(_savings(next(found))[rival].mean()) for _ in ends[key])
+        swings.append(Swing(key, ends[key], (low, high)))  # type: ignore[arg-type] # two ends
+    at_frequency = tuple(_at_frequency(number, next(found)) for number in grid)
     scenarios = tuple(_scenario(it, next(found)) for it in case.scenarios)
     values = [(key, knowing.partial(costs, drawn[key], key, seed)) for key in case.uncertain]
     return Study(
@@ -248,8 +314,11 @@ def study(case: Case, *, seed: int, futures: int, spread: Spread) -> Study:
         futures=futures,
         events=_estimate(figures[Figure.EVENTS]),
         struck=_estimate(figures[Figure.STRUCK]),
+        frequency=_estimate(frequency),
         implementation=_estimate(implementation),
         options=tuple(_option(figures, costs, option) for option in Option),
+        ties=_ties(costs),
+        cheapest=_cheapest(costs),
         comparisons=comparisons,
         frequencies=at_frequency,
         swings=tuple(sorted(swings, key=lambda it: -it.width)),
@@ -258,7 +327,7 @@ def study(case: Case, *, seed: int, futures: int, spread: Spread) -> Study:
         scenarios=scenarios,
         parties=tuple(_party(case, figures, name) for name in case.parties),
         cumulative=_cumulative(outcomes),
-        histogram=_histogram(savings[Option.REPLACE]),
+        histogram=_histogram(savings[rival]),
         checks=_checks(case, seed, sample, spread),
     )
 
@@ -289,22 +358,14 @@ def _variants(
     ]
 
 
-def _inputs(case: Case, seed: int, futures: int) -> dict[str, Floats]:
-    """What was drawn for each uncertain input: drawn again, which is quicker than to send it."""
-    blocks = [constants(case, (), seed, block) for block in range(ceil(futures / BLOCK))]
-    return {
-        key: np.concatenate([np.broadcast_to(it[key], BLOCK) for it in blocks])[:futures]
-        for key in case.uncertain
-    }
+def _of(case: Case, drawn: Mapping[str, Floats], key: str, futures: int) -> Floats:
+    """An input in each future, be it drawn or fixed."""
+    return drawn[key] if key in drawn else np.full(futures, case.assumptions[key].law.mean)
 
 
-def _product(case: Case, seed: int, futures: int) -> Floats:
-    parts = []
-    for block in range(ceil(futures / BLOCK)):
-        known = constants(case, (), seed, block)
-        total = known["over_the_air.first_estimate"] * known["over_the_air.growth"]
-        parts.append(np.broadcast_to(total, BLOCK))
-    return np.concatenate(parts)[:futures]
+def _savings(costs: Floats) -> dict[Option, Floats]:
+    """What over the air saves against each of the others, future by future."""
+    return {other: costs[other] - costs[Option.OVER_THE_AIR] for other in OTHERS}
 
 
 def _estimate(amounts: Floats) -> Estimate:
@@ -334,8 +395,29 @@ def _option(figures: Floats, costs: Floats, option: Option) -> OptionResult:
         {name: float(figures[row].mean()) for name, row in zip(names, COSTS[option], strict=True)},
         float(figures[replaced].mean()),
         float(figures[visits].mean()),
-        _odds(costs.argmin(axis=0) == option),
+        _odds((np.delete(costs, option, axis=0) > costs[option]).all(axis=0)),
     )
+
+
+def _ties(costs: Floats) -> tuple[Tie, ...]:
+    """What `OptionResult.cheapest` leaves out: no option is given what it shares."""
+    best = costs == costs.min(axis=0)
+    shared, counts = np.unique(best[:, best.sum(axis=0) > 1], axis=1, return_counts=True)
+    found = [
+        Tie(
+            tuple(option for option in Option if column[option]),
+            _odds((best == column[:, np.newaxis]).all(axis=0)),
+        )
+        for column in shared.T[np.argsort(-counts, kind="stable")]
+    ]
+    return tuple(found)
+
+
+def _cheapest(costs: Floats) -> Option | None:
+    """The option that costs least on average, if the futures, compared one by one, can tell."""
+    best = Option(int(costs.mean(axis=1).argmin()))
+    more = [_estimate(costs[option] - costs[best]) for option in Option if option is not best]
+    return best if all(it.is_told for it in more) else None
 
 
 def _compare(
@@ -345,6 +427,7 @@ def _compare(
         other,
         _estimate(saving),
         _odds(saving > 0),
+        float(np.sort(saving)[: ceil(len(saving) * (1 - BEST))].mean()),
         _jackknife(figures, implementation, lambda it, _: _even_frequency(case, it, other)),
         _jackknife(figures, implementation, lambda it, total: _even_implementation(it, total, other)),
         _jackknife(figures, implementation, lambda it, _: _even_volume(it, other)),
@@ -352,10 +435,10 @@ def _compare(
 
 
 def _jackknife(
-    figures: Floats, implementation: Floats, found: Callable[[Floats, float], float | None]
+    figures: Floats, implementation: Floats, found: Callable[[Floats, float], _Crossing]
 ) -> BreakEven:
     """A function of means, and its standard error from leaving out one twentieth after the other."""
-    amount = found(figures.mean(axis=1), float(implementation.mean()))
+    pays, amount = found(figures.mean(axis=1), float(implementation.mean()))
     size = figures.shape[1] // _GROUPS
     whole, total = figures.sum(axis=1), implementation.sum()
     left = figures.shape[1] - size
@@ -363,10 +446,10 @@ def _jackknife(
     for first in range(0, size * _GROUPS, size):
         without = (whole - figures[:, first : first + size].sum(axis=1)) / left
         others.append(found(without, float((total - implementation[first : first + size].sum()) / left)))
-    known = np.array([it for it in others if it is not None])
+    known = np.array([it for side, it in others if side is pays and it is not None])
     if amount is None or len(known) < _GROUPS:
-        return BreakEven(amount, None)
-    return BreakEven(amount, float(np.sqrt((_GROUPS - 1) * known.var())))
+        return BreakEven(pays, amount, None)
+    return BreakEven(pays, amount, float(np.sqrt((_GROUPS - 1) * known.var())))
 
 
 def _fixed(means: Floats, option: Option) -> float:
@@ -377,57 +460,63 @@ def _of_events(means: Floats, option: Option) -> float:
     return float(means[list(COSTS[option][-2:])].sum())
 
 
-def _even_frequency(case: Case, means: Floats, other: Option) -> float | None:
+_Crossing: TypeAlias = "tuple[Pays, float | None]"
+
+
+def _crossing(more: float, saved: float, scale: float) -> _Crossing:
+    """Where over the air, which costs so much more beforehand, has saved it again."""
+    if more < 0 and saved >= 0:
+        return Pays.ALWAYS, None
+    if more >= 0 and saved <= 0:
+        return Pays.NEVER, None
+    return Pays.FROM if saved > 0 else Pays.UP_TO, scale * more / saved
+
+
+def _even_frequency(case: Case, means: Floats, other: Option) -> _Crossing:
     """All that events cost is in proportion to how often they come."""
     more = _fixed(means, Option.OVER_THE_AIR) - _fixed(means, other)
     saved = _of_events(means, other) - _of_events(means, Option.OVER_THE_AIR)
-    if saved <= 0 or more < 0:
-        return None
-    return float(means[Figure.EVENTS]) / case.years * more / saved
+    return _crossing(more, saved, float(means[Figure.EVENTS]) / case.years)
 
 
-def _even_implementation(means: Floats, total: float, other: Option) -> float | None:
+def _even_implementation(means: Floats, total: float, other: Option) -> _Crossing:
     build = float(means[Figure.BUILD_A])
     spare = _fixed(means, other) + _of_events(means, other)
     spare -= float(means[Figure.RUNNING_A]) + _of_events(means, Option.OVER_THE_AIR)
-    return total * spare / build if build > 0 and spare >= 0 else None
+    if spare < 0:
+        return Pays.NEVER, None
+    return Pays.UP_TO, total * spare / build if build > 0 else None
 
 
-def _even_volume(means: Floats, other: Option) -> float | None:
+def _even_volume(means: Floats, other: Option) -> _Crossing:
     """What Devices cost is in proportion to how many are struck; campaigns and implementation are not."""
     campaign, volume = COSTS[other][-2:]
     more = _fixed(means, Option.OVER_THE_AIR) - _fixed(means, other)
     more += float(means[Figure.CAMPAIGN_A] - means[campaign])
     saved = float(means[volume] - means[Figure.VOLUME_A])
-    return float(means[Figure.STRUCK]) * more / saved if saved > 0 and more >= 0 else None
+    return _crossing(more, saved, float(means[Figure.STRUCK]))
 
 
-def _grid(case: Case, even: float | None, figures: Floats) -> tuple[float, ...]:
+def _grid(assumed: float, evens: Sequence[float | None]) -> tuple[float, ...]:
     """Frequencies for the curve: around what is assumed and where it breaks even, two figures each."""
-    assumed = max(float(figures[Figure.EVENTS].mean()) / case.years, 1e-3)
-    marks = [assumed] + ([even] if even else [])
+    marks = [max(assumed, 1e-3), *filter(None, evens)]
     low, high = max(min(marks) / 5, 1e-3), min(max(marks) * 5, 52.0)
     points = np.geomspace(low, high, _FREQUENCIES)
     return tuple(dict.fromkeys(round(it, 1 - int(np.floor(log10(it)))) for it in map(float, points)))
 
 
-def _saved(costs: Floats) -> float:
-    return float((costs[Option.REPLACE] - costs[Option.OVER_THE_AIR]).mean())
-
-
-def _cheaper(costs: Floats) -> tuple[float, float]:
-    first, second = (float((costs[Option.OVER_THE_AIR] < costs[other]).mean()) for other in OTHERS)
-    return first, second
+def _against(costs: Floats) -> tuple[tuple[Estimate, Estimate], tuple[float, float]]:
+    """Against each of the others: what is saved, and in what share of the futures anything is."""
+    replacing, hub = _savings(costs).values()
+    return (_estimate(replacing), _estimate(hub)), (float((replacing > 0).mean()), float((hub > 0).mean()))
 
 
 def _at_frequency(frequency: float, costs: Floats) -> AtFrequency:
-    saving = costs[Option.REPLACE] - costs[Option.OVER_THE_AIR]
-    return AtFrequency(frequency, _estimate(saving), _cheaper(costs))
+    return AtFrequency(frequency, *_against(costs))
 
 
 def _scenario(scenario: Scenario, costs: Floats) -> ScenarioResult:
-    against_hub = float((costs[Option.HUB] - costs[Option.OVER_THE_AIR]).mean())
-    return ScenarioResult(scenario, (_saved(costs), against_hub), _cheaper(costs))
+    return ScenarioResult(scenario, *_against(costs), _cheapest(costs))
 
 
 def _party(case: Case, figures: Floats, name: str) -> PartyResult:

@@ -60,21 +60,26 @@ def partial(costs: Floats, known: Floats, name: str, seed: int) -> Value:
     if len(distinct) == 1:
         return Value(0.0, 0.0)
     basis = (known[:, np.newaxis] == distinct).astype(np.float64) if len(distinct) <= _FEW else _spline(known)
-    inner = np.linalg.inv(basis.T @ basis)
-    fitted = inner @ (basis.T @ gains.T)
+    # The curves of a skewed input are nearly alike. Columns at right angles span the same, and fit the same,
+    # without an inverse; and their coefficients do not err together.
+    basis, _ = np.linalg.qr(basis)
+    fitted = basis.T @ gains.T
     amount = float(np.maximum(basis @ fitted, 0.0).max(axis=1).mean())
-    return Value(amount, _error(basis, inner, gains, fitted, stream(seed, f"value of {name}", 0)))
+    return Value(amount, _error(basis, gains, fitted, stream(seed, f"value of {name}", 0)))
 
 
-def _error(basis: Floats, inner: Floats, gains: Floats, fitted: Floats, dice: Generator) -> float:
-    """Standard error: the estimate again and again, with coefficients as uncertain as the fit says."""
+def _error(basis: Floats, gains: Floats, fitted: Floats, dice: Generator) -> float:
+    """Standard error: the estimate again and again, with coefficients as uncertain as the fit says.
+
+    basis  columns at right angles, each of length 1
+    """
     futures, size = basis.shape
     left = gains.T - basis @ fitted
     together = left.T @ left / max(futures - size, 1)  # gains of several options err together
-    root, cross = np.linalg.cholesky(inner), _root(together)
+    cross = _root(together)
     # On a grid of the futures: the error needs no more.
     sample = basis[:: max(1, futures // 1_000)]
-    shaken = root @ dice.standard_normal((_SIMULATIONS, size, len(cross))) @ cross.T
+    shaken = dice.standard_normal((_SIMULATIONS, size, len(cross))) @ cross.T
     found = np.maximum(sample @ (fitted + shaken), 0.0).max(axis=2).mean(axis=1)
     return float(found.std())
 

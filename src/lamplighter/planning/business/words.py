@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 from lamplighter.planning.business.model import Option
 
 if TYPE_CHECKING:
-    from lamplighter.planning.business.results import Comparison, Odds, Study
+    from lamplighter.planning.business.case import Assumption
+    from lamplighter.planning.business.results import Comparison, Odds, Study, Tie
 
 OPTIONS: Final = {
     Option.OVER_THE_AIR: "Over the air",
@@ -19,6 +20,8 @@ LETTERS: Final = {Option.OVER_THE_AIR: "(a)", Option.REPLACE: "(b)", Option.HUB:
 _SIGNS: Final = {"GBP": "£", "EUR": "€", "USD": "$"}
 _SIZES: Final = ((1e9, " billion", " bn"), (1e6, " million", " M"), (1e3, " thousand", " k"))
 _SURE: Final = 0.9
+_OFTEN: Final = 1 / 1.05
+"""Events a year from which once in so many years would be once in 1.0."""
 
 
 def money(amount: float, currency: str, *, short: bool = False, signed: bool = False) -> str:
@@ -71,7 +74,7 @@ def frequency(a_year: float, what: str = "") -> str:
     if a_year <= 0:
         return f"no {what}".strip()
     noun = f" {what}" if what else ""
-    if a_year < 0.975:
+    if a_year < _OFTEN:
         return f"1{noun} in {two(1 / a_year)} years"
     number = two(max(a_year, 1.0))
     return f"{number}{noun}{'s' if what and number != '1' else ''} a year"
@@ -86,20 +89,24 @@ def two(number: float) -> str:
     return f"{number:.1f}".removesuffix(".0") if number >= 1 else f"{number:.2g}"
 
 
+def alike(tie: Tie) -> str:
+    """Which options cost the same: `(b) and (c), alike`."""
+    return f"{' and '.join(LETTERS[option] for option in tie.options)}, alike"
+
+
+def swung(what: Assumption) -> str:
+    """What is changed where an input is put at one end: one that differs by event, for all events."""
+    return what.meaning + (" (all events alike)" if what.per_event else "")
+
+
 def verdict(study: Study) -> str:
     """Whether over the air pays against the better of the others, in a sentence."""
-    return _VERDICTS[_sense(rival(study))]
-
-
-def rival(study: Study) -> Comparison:
-    """The comparison with the cheaper of the others, on average: what over the air must beat."""
-    return min(study.comparisons, key=lambda it: it.saving.mean)
+    return _VERDICTS[_sense(study.rival)]
 
 
 def pays(comparison: Comparison) -> bool | None:
     """Whether over the air saves money on average; None: more futures would be needed to tell."""
-    saving = comparison.saving
-    return None if abs(saving.mean) <= 2 * saving.error else saving.mean > 0
+    return comparison.saving.mean > 0 if comparison.saving.is_told else None
 
 
 def _sense(comparison: Comparison) -> tuple[bool | None, int]:
