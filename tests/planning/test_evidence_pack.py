@@ -133,9 +133,13 @@ def test_a_pack_is_verified_without_the_store(setting):
     found = verify(octets)
     assert [
         "names", "signature", "members", "form", "digest", "audit", "campaign", "approvals", "approved",
-        "updates", "strata", "metrics", "report",
+        "updates", "outcomes", "strata", "metrics", "report",
     ] == [it.name for it in found.checks]  # fmt: skip
-    assert (2, True, {True}) == (found.form, found.approved, {it.holds for it in found.checks})
+    assert (2, True, ["outcomes"]) == (
+        found.form,
+        found.approved,
+        [it.name for it in found.checks if it.holds is None],  # it has not ended
+    )
     assert (20, 16, 3) == tuple(found.facts["total"][it] for it in ("updates", "proven", "failed"))
     assert "C" == found.about["campaign"]
 
@@ -514,6 +518,60 @@ def test_threat_the_signer_orders_devices_later_than_he_did(good):
     assert "pack-orders" == wrong(resealed(good, later))[0]
 
 
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory):
+    """A good pack of a campaign that has come to its end, and what was gathered for it."""
+    setting = Setting(f"sqlite:///{tmp_path_factory.mktemp('ended')}/l.db")
+    setting.fleet.decide(setting.campaign, Decision(act=Act.FINISH))
+    gathered = setting.gathered()
+    members = {name: it if isinstance(it, bytes) else b"".join(it) for name, it in gathered.members.items()}
+    setting.fleet.close()
+    return members, gathered.about
+
+
+def outcome(found):
+    """What is said of the outcomes."""
+    [check] = [it for it in found.checks if it.name == "outcomes"]
+    return check.holds, check.said
+
+
+def test_the_audit_counts_how_updates_ended(ended):
+    """At the end of the campaign, and the pack is held against it."""
+    found = verify(sealed(ended[0], about=ended[1]))
+    said = "3 failed, 16 proven, 1 withdrawn, as the audit counted at the campaign's end"
+    assert (True, said) == outcome(found)
+
+
+def test_threat_the_signer_calls_failures_proofs(ended):
+    """It may be late word, so that it is not refused: it is said, with both counts."""
+
+    def better(it):
+        failed = it.progress >> 5 & 31 == Stage.FAILED
+        first = it.first.copy()
+        first[failed, 5] = first[failed, 6]
+        proof = it.progress[it.first[:, 5] < metrics.NEVER][0]
+        return replace(it, progress=np.where(failed, proof, it.progress), first=first)
+
+    members, about = ended
+    forged = resealed((members, about | {"made_by": "lamplighter 99"}), better)
+    holds, said = outcome(verify(forged))
+    assert None is holds
+    assert "the audit counted 3 failed, 16 proven, 1 withdrawn at the campaign's end" in said
+    assert "here are 19 proven, 1 withdrawn, by late word or by the signer's" in said
+
+
+def test_threat_the_signer_calls_proofs_failures(ended):
+    """No word takes a proof back, however late."""
+
+    def worse(it):
+        first = it.first.copy()
+        first[:, 5] = metrics.NEVER
+        failure = it.progress[it.progress >> 5 & 31 == Stage.FAILED][0]
+        return replace(it, progress=np.full(len(it), failure), first=first)
+
+    assert "pack-outcomes" == wrong(resealed(ended, worse))[0]
+
+
 def test_threat_the_signer_writes_a_report_of_his_own(good):
     """All proven, no failures: the page must say what the figures say, and no more charts than they give."""
     members, about = good
@@ -785,41 +843,42 @@ def test_a_campaign_that_nobody_approved_is_said_to_be_none(database_url, approv
     assert f"no{', nor was it started' if approvals else ''}: nobody, of {approvals}" in check.said
 
 
-def rechained(members, keep):
-    """The members with a whole new audit, of those entries alone."""
+def rechained(good, change, **forged):
+    """The pack with a whole new audit, of what somebody made of its entries."""
+    members, about = good
     before = chain.parse_head(json.loads(members["audit.json"])["before"])
     number, digest, lines = before.id, before.digest, []
-    for it in chain.read(members["audit.jsonl"].splitlines()):
-        if keep(it):
-            number += 1
-            words = (it.at, it.who, it.what, it.campaign, it.subject, it.detail)
-            digest = chain.seal(digest, number, *words)
-            lines.append(chain.encode(replace(it, id=number, digest=digest)))
+    for it in change(list(chain.read(members["audit.jsonl"].splitlines()))):
+        number += 1
+        digest = chain.seal(digest, number, it.at, it.who, it.what, it.campaign, it.subject, it.detail)
+        lines.append(chain.encode(replace(it, id=number, digest=digest)))
     head = str(chain.Head(number, digest))
     audit = {
         "audit.jsonl": "\n".join(lines).encode(),
         "audit.json": json.dumps({"before": str(before), "head": head}).encode(),
     }
-    return members | audit, head
+    return sealed(members | audit | forged, about=about | {"audit_head": head})
 
 
 def test_threat_the_signer_makes_an_audit_without_approvals(good):
-    """A chain of his own, where nobody approved: a campaign that has started so is none of ours."""
-    members, about = good
-    members, head = rechained(members, lambda it: it.what != "approve")
-    members |= {"approvals.json": b'{"approvals": [], "votes": []}'}
-    check, text = wrong(sealed(members, about=about | {"audit_head": head}))
+    """A chain of his own, where nobody approved: no campaign of ours has started so."""
+    none = {"approvals.json": b'{"approvals": [], "votes": []}'}
+    check, text = wrong(rechained(good, lambda them: [it for it in them if it.what != "approve"], **none))
     assert "pack-approval" == check
     assert "nobody, of 2" in text
 
 
-def test_threat_the_signer_makes_an_audit_of_acts_that_cannot_be(good):
-    """A chain of his own, in which it was never started, or never made."""
-    members, about = good
-    for what, expected in (("start", "pack-orders"), ("create", "pack-campaign")):
-        forged, head = rechained(members, lambda it, what=what: it.what != what)
-        check = wrong(sealed(forged, about=about | {"audit_head": head}))[0]
-        assert check in {expected, "pack-campaign"}
+def test_threat_the_signer_approves_after_the_start(good):
+    """A chain of his own, with the words behind what they were to come before."""
+    check, text = wrong(rechained(good, lambda them: sorted(them, key=lambda it: it.what == "approve")))
+    assert "pack-campaign" == check
+    assert "no 'approve' of a campaign that is running" in text
+
+
+@pytest.mark.parametrize("what", ["create", "start"])
+def test_threat_the_signer_begins_the_audit_too_late(good, what):
+    """Without its creation nobody knows whose plan it was; without its start it has none."""
+    assert "pack-campaign" == wrong(rechained(good, lambda them: [it for it in them if it.what != what]))[0]
 
 
 def test_waves_and_holds_that_were_released_are_proven(database_url):

@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 
 APPROVE: Final = "approve"
 _VOTE: Final = "vote "
+_CREATE: Final = "create"
+_OF_A_DRAFT: Final = frozenset({"revise", "approve", "vote"})
 _ACTS: Final = {act.value: act for act in Act}
+_COUNTED: Final = frozenset({Act.FINISH, Act.SETTLE})
 _ENDS: Final = frozenset({CampaignStatus.ABORTED, CampaignStatus.FINISHED})
 _SIGN: Final = np.uint64(1 << 63)
 
@@ -85,6 +88,8 @@ class Audited:
     status: CampaignStatus = CHART.start
     started_at: Instant | None = None
     ended_at: Instant | None = None
+    outcomes: dict[str, int] | None = None
+    """How many updates were in each stage at its end; None: it has not ended, or before that was noted."""
     batches: list[Batch] = field(default_factory=list)
     """Of first orders."""
     order_times: list[Instant] = field(default_factory=list)
@@ -93,11 +98,16 @@ class Audited:
     """What was done to strata: "hold", "release hold", "open wave"; and the words, its name first."""
 
     def hear(self, entry: Entry) -> None:
-        """Take in the next entry of the chain."""
+        """Take in the next entry of the chain; `VerificationError` for one that no campaign has there."""
         if entry.campaign != self.id:
             return
         self.entries += 1
+        if (entry.what == _CREATE) != (not self.plans):
+            expected = "its creation as the first entry of the campaign, and once"
+            raise VerificationError("pack-campaign", expected, f"{entry.what!r} at entry {entry.id}")
         match entry.what:
+            case what if what in _OF_A_DRAFT and self.status is not CHART.start:
+                raise self._misplaced(entry)
             case "create" | "revise":
                 self.name = entry.subject
                 self.plans.append(Written(entry.who, entry.at, entry.detail))
@@ -113,13 +123,19 @@ class Audited:
             case what if what in _ACTS:
                 act = _ACTS[what]
                 if not CHART.allows(self.status, act):
-                    expected = f"no {what!r} of a campaign that is {self.status.value}"
-                    raise VerificationError("pack-campaign", expected, f"one at entry {entry.id}")
+                    raise self._misplaced(entry)
                 self.status = CHART.fire(self.status, act)
                 if act is Act.START:
                     self.started_at = entry.at
                 if self.status in _ENDS:
                     self.ended_at = entry.at
+                if act in _COUNTED and entry.detail:
+                    parts = (part.partition(" ") for part in entry.detail.split(", "))
+                    self.outcomes = {stage: int(devices) for devices, _, stage in parts}
+
+    def _misplaced(self, entry: Entry) -> VerificationError:
+        expected = f"no {entry.what!r} of a campaign that is {self.status.value}"
+        return VerificationError("pack-campaign", expected, f"one at entry {entry.id}")
 
     def _order(self, entry: Entry) -> None:
         self.order_times.append(entry.at)

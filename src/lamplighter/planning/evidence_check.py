@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import IO, TYPE_CHECKING, Any, Final
 
+import numpy as np
+
+from lamplighter.campaign import Stage
 from lamplighter.campaign import plan as plans
 from lamplighter.kit import (
     DecodeError,
@@ -46,7 +49,7 @@ _CAMPAIGN: Final = "pack-campaign"
 _APPROVAL: Final = "pack-approval"
 
 SIGNED_ONLY: Final = (
-    "updates.csv: how each Device ended, and all times but that of its order",
+    "updates.csv: which Devices ended how, and all times but that of their order",
     "places.csv; campaign.json and campaigns.csv: how many may have the release; its name and mark",
     "approvals.json: whose word holds no more because of an account",
     "strata.json: what was pardoned",
@@ -118,6 +121,7 @@ def verify(file: IO[bytes], key: Ed25519PublicKey, head: chain.Head | None = Non
             older=form == 1,
         )
         passed("updates", _check_updates(campaign, audited, updates))
+        checks.append(_check_outcomes(audited, updates))
         passed("strata", _check_strata(pack, campaign, audited, updates))
         metrics, facts, said = _check_metrics(pack, form, updates)
         passed("metrics", said)
@@ -194,8 +198,8 @@ def _check_audit(pack: Archive, campaign: int, head: chain.Head | None) -> tuple
 
     def entries() -> Iterator[chain.Entry]:
         for entry in chain.read(_lines(pack.pieces("audit.jsonl"))):
-            audited.hear(entry)
             yield entry
+            audited.hear(entry)  # once it is known to be the next of the chain
 
     if head is not None and head.id <= before.id:
         raise VerificationError(
@@ -348,6 +352,29 @@ def _check_updates(campaign: _Campaign, audited: Audited, updates: measures.Upda
     audited.check_ordered(updates.device, updates.first[:, ORDERED])
     batches = f"{len(audited.batches)} batches"
     return f"the {len(updates):,} Devices are those of {batches} of first orders in the audit, ordered then"
+
+
+def _check_outcomes(audited: Audited, updates: measures.Updates) -> Check:
+    """That no fewer are proven than the audit counted at the end; and whether all ended as it did."""
+    stages, counts = np.unique(measures.stages(updates), return_counts=True)
+    now = {
+        Stage(stage).name.lower(): count
+        for stage, count in zip(stages.tolist(), counts.tolist(), strict=True)
+    }
+    then = audited.outcomes
+    if then is None:
+        return Check("outcomes", f"{_counted(now)}: the audit has no count of them at an end", None)
+    if sum(then.values()) != len(updates) or now.get("proven", 0) < then.get("proven", 0):
+        expected = f"{_counted(then)}, as the audit counted at the campaign's end, or more proven since"
+        raise VerificationError("pack-outcomes", expected, _counted(now))
+    if now != then:
+        said = f"the audit counted {_counted(then)} at the campaign's end; here are {_counted(now)}"
+        return Check("outcomes", f"{said}, by late word or by the signer's", None)
+    return Check("outcomes", f"{_counted(now)}, as the audit counted at the campaign's end")
+
+
+def _counted(stages: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {stage}" for stage, count in sorted(stages.items())) or "none"
 
 
 def _check_metrics(

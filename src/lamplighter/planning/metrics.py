@@ -61,6 +61,7 @@ __all__ = [
     "as_facts",
     "measure",
     "read_updates",
+    "stages",
     "write_updates",
 ]
 
@@ -377,6 +378,11 @@ def _reached(first: Numbers) -> Numbers:
     # An order is what we did, and nobody else's word makes it earlier.
     reached[:, ORDERED] = first[:, ORDERED]
     return reached
+
+
+def stages(updates: Updates) -> Numbers:
+    """The stage that each is in."""
+    return _standing(updates.progress)[0]
 
 
 def _standing(progress: Numbers) -> tuple[Numbers, Numbers]:
