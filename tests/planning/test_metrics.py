@@ -36,7 +36,7 @@ def some(count, seed=1, campaigns=1, regions=("North", "South")):
         for region in regions
         for hub in ("A", "B")
     )
-    first = np.full((count, 7), NEVER)
+    first = np.full((count, 8), NEVER)
     progress = np.zeros(count, np.int64)
     for row in range(count):
         at = START + rng.randrange(5 * DAY)
@@ -152,7 +152,7 @@ def test_the_interval_is_wilsons():
 
 def test_exposure_half_life_counts_from_the_start_to_half_of_the_exposed():
     """Ten exposed, proofs at 1 h to 7 h: half at the fifth, 90 % never; Device-days of all ten."""
-    first = np.full((7, 7), NEVER)
+    first = np.full((7, 8), NEVER)
     first[:, 0] = START
     first[:, 5] = START + np.arange(1, 8) * HOUR
     proven = np.full(7, Progress.of(16, Stage.PROVEN).number)
@@ -165,12 +165,70 @@ def test_exposure_half_life_counts_from_the_start_to_half_of_the_exposed():
     assert () == m.measure(updates, AS_OF, start=START).exposures
 
 
+@pytest.mark.parametrize(("days", "expected"), [(3, 1_100.0), (30, 1_100.0), (365, 1_100.0)])
+def test_a_device_that_left_is_exposed_no_longer(days, expected):
+    """900 of 1,000 proven after a day, 100 gone after two: no Device-day is added whenever one looks."""
+    first = np.full((1_000, 8), NEVER)
+    first[:, 0] = START
+    first[:900, 5] = START + DAY
+    first[900:, 6:] = START + 2 * DAY
+    progress = np.full(1_000, Progress.of(16, Stage.PROVEN).number)
+    progress[900:] = Progress.of(16, Stage.WITHDRAWN, Cause.REMOVED).number
+    updates = exposed_updates(first, progress, 1_000)
+    (found,) = m.measure(updates, Instant(START + days * DAY)).exposures
+    assert (1_000, 100, 900, 900) == (found.exposed, found.left, found.stayed, found.proven)
+    assert (86_400.0, 86_400.0) == (found.half_life, found.to_90)
+    assert math.isclose(expected, found.device_days)
+
+
+def exposed_updates(first, progress, exposed):
+    """Updates of one campaign with these milestones."""
+    place = Place("C", "all", 0, "North", "A", "PPMID", 1, 1, 1)
+    owner = Campaign(1, "C", FirmwareVersion(1), START, exposed, "R", "CVE-2026-1234")
+    count = np.arange(len(first))
+    return Updates((owner,), (place,), count, count, np.zeros(len(first), np.int64), progress, first)
+
+
+def test_shares_of_exposure_are_of_those_that_stayed():
+    """Of ten two left: half is four proofs, 90 % eight. Who failed first is exposed until it left."""
+    first = np.full((10, 8), NEVER)
+    first[:, 0] = START
+    first[:5, 5] = START + np.arange(1, 6) * DAY
+    first[5:7, 6] = START + DAY  # given up
+    first[5:7, 7] = START + 8 * DAY
+    progress = np.full(10, Progress.of(16, Stage.AT_HUB).number)
+    progress[:5] = Progress.of(16, Stage.PROVEN).number
+    progress[5:7] = Progress.of(16, Stage.WITHDRAWN, Cause.SUPPLIER).number
+    first[0, 7] = START + 9 * DAY  # proven, and gone since: it is no less proven
+    found = m.measure(exposed_updates(first, progress, 10), Instant(START + 10 * DAY))
+    (it,) = found.exposures
+    assert (10, 2, 8, 5, 4 * 86_400.0, None) == (
+        it.exposed, it.left, it.stayed, it.proven, it.half_life, it.to_90,
+    )  # fmt: skip
+    assert math.isclose(1 + 2 + 3 + 4 + 5 + 2 * 8 + 3 * 10, it.device_days)
+    row = list(csv.DictReader(io.StringIO(m.as_csv(found))))[-1]
+    assert ("10", "2", "5") == (row["exposed"], row["left"], row["proven"])
+    assert 2 == m.as_facts(found)["exposure"][0]["left"]
+    assert "half of 8 exposed Devices, 2 that left not counted" in metrics_page(found)
+
+
+def test_older_packs_leave_who_left_exposed():
+    """By the first form's reckoning, word for word: nothing is said of who left."""
+    first = np.full((2, 8), NEVER)
+    first[:, 0] = START
+    first[:, 6:] = START + DAY
+    gone = np.full(2, Progress.of(16, Stage.WITHDRAWN, Cause.REMOVED).number)
+    found = m.measure(exposed_updates(first, gone, 2), Instant(START + 10 * DAY), departures=False)
+    assert (None, 20.0) == (found.exposures[0].left, found.exposures[0].device_days)
+    assert "left" not in m.as_facts(found)["exposure"][0]
+
+
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 
 
 def of_security(security, *, name="C", release="R"):
     """One update of ten Devices, proven after an hour, of a release that is marked so."""
-    first = np.full((5, 7), NEVER)
+    first = np.full((5, 8), NEVER)
     first[:, 0] = START
     first[:, 5] = START + HOUR
     proven = np.full(5, Progress.of(16, Stage.PROVEN).number)
@@ -307,14 +365,37 @@ def test_updates_come_back_as_they_were_written(count, seed, cut):
     assert m.as_facts(m.measure(updates, AS_OF)) == m.as_facts(m.measure(found, AS_OF))
 
 
+TEXTS = st.builds(
+    "{}{}".format,
+    st.sampled_from(("", "=cmd|'/c calc'!A1", "+", "-", "@", "'", "''", '"', ",", "＝")),  # noqa: RUF001
+    st.text(st.characters(exclude_categories=("C", "Zl", "Zp")), max_size=8),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(TEXTS, TEXTS, TEXTS)
+def test_threat_formula_through_a_hub_model_or_a_name(text, other, mark):
+    """No cell of a pack is a formula, whatever an imported file says; and each text comes back as it was."""
+    place = Place(text, other, 0, mark, text, "PPMID", -1, -1, -1)
+    owner = Campaign(1, text, FirmwareVersion(1), START, 1, other, mark or None)
+    nothing = np.zeros(0, np.int64)
+    updates = Updates((owner,), (place,), nothing, nothing, nothing, nothing, np.zeros((0, 8), np.int64))
+    campaigns, places, lines = m.write_updates(updates)
+    for octets in (campaigns, places):
+        for row in csv.reader(io.StringIO(octets.decode(), newline="")):
+            assert not [it for it in row if it.startswith(("=", "+", "@")) or (it[:1] == "-" and it != "-1")]
+    found = m.read_updates(campaigns, places, lines)
+    assert (updates.campaigns, updates.places) == (found.campaigns, found.places)
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
         (b"device,place", b"device,plaice"),
         (b"\n0000000000000000,", b"\n000000000000000G,"),
         (b"\n0000000000000000,", b"\n0000000000000000,1,"),
-        (b"\n0000000000000000,", b"\n0000000000000000,999999,1,,,,,,,\n0000000000000000,"),
-        (b"\n0000000000000000,", b"\n0000000000000000," + b"9" * 5_000 + b",1,,,,,,,\n0000000000000000,"),
+        (b"\n0000000000000000,", b"\n0000000000000000,999999,1,,,,,,,,\n0000000000000000,"),
+        (b"\n0000000000000000,", b"\n0000000000000000," + b"9" * 5_000 + b",1,,,,,,,,\n0000000000000000,"),
     ],
 )
 def test_updates_that_are_none_are_refused(old, new):

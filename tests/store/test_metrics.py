@@ -11,7 +11,7 @@ from lamplighter.campaign.plan import Wave
 from lamplighter.kit import FirmwareVersion, UsageError
 from lamplighter.kit.instant import HOUR, MINUTE
 from lamplighter.store import metrics as columns
-from lamplighter.store.metrics import ENDED, MILESTONES, NEVER, ORDERED, PROVEN, Metrics
+from lamplighter.store.metrics import ENDED, LEFT, MILESTONES, NEVER, ORDERED, PROVEN, Metrics
 from lamplighter.store.record import append_items
 from tests.store.campaigning import ONE_WAVE, PPMIDS, START, SWITCHES, TARGET, Fleet
 
@@ -56,7 +56,7 @@ def by_hand(fleet, campaign):
         rows = fleet.rows(
             "SELECT step, fact, at, cause, version FROM evidence WHERE device_update = :u", u=number
         )
-        first = [NEVER] * (ENDED + 1)
+        first = [NEVER] * (LEFT + 1)
         pieces = []
         for step, name, at, cause, said in rows:
             fact = Fact[name]
@@ -69,6 +69,7 @@ def by_hand(fleet, campaign):
                 milestone = None
             if milestone is not None:
                 first[milestone] = min(first[milestone], at)
+        first[ENDED] = min(first[ENDED], first[LEFT])
         found[number] = device, fold(pieces, TARGET).number, first
     return found
 
@@ -170,7 +171,7 @@ def test_two_step_updates_have_the_same_columns(database_url):
     fleet.hear(campaign, device, Fact.ACTIVATED, START + 2 * HOUR, version=TARGET)
     found = Metrics(fleet.database).updates([campaign.id])
     times = np.sort(found.first, axis=0)[0].tolist()
-    assert [START, NEVER, NEVER, START + HOUR, NEVER, START + 2 * HOUR, NEVER] == times
+    assert [START, NEVER, NEVER, START + HOUR, NEVER, START + 2 * HOUR, NEVER, NEVER] == times
     assert Stage.PROVEN == Progress(int(found.progress.max())).stage
     assert ORDERED == 0
     fleet.close()

@@ -14,7 +14,7 @@ from lamplighter.cli.output import Report, Verdict
 from lamplighter.cli.place import now, opened, person
 from lamplighter.kit import DecodeError, LamplighterError, UsageError, VerificationError, chain
 from lamplighter.kit.instant import from_iso
-from lamplighter.planning import archive, evidence_pack
+from lamplighter.planning import archive, evidence_check, evidence_pack
 from lamplighter.planning.operation import number, share
 from lamplighter.service import keyfiles
 from lamplighter.service.people import Scope
@@ -138,7 +138,9 @@ def verify(
 ) -> Report:
     """Verify a pack, without a database and without a network; exit code 1 and the first thing that is wrong.
 
-    Signature, every member, the chain of the audit, what was approved, and each metric, reckoned anew.
+    Signature and members; then, against the chain of the audit, who wrote and approved the campaign, where it
+    stands and which Devices it ordered; and each metric, reckoned anew. Last it says what the signature alone
+    stands for.
 
     Parameters
     ----------
@@ -152,23 +154,29 @@ def verify(
         raise UsageError(f"--head: {cause}") from cause
     try:
         with file.open("rb") as opened_:
-            found = evidence_pack.verify(opened_, public, kept)
+            found = evidence_check.verify(opened_, public, kept)
     except OSError as cause:
         raise UsageError(f"cannot read {file}: {cause.strerror}") from cause
     except (VerificationError, DecodeError) as wrong:
         return _wrong(file, wrong)
-    verdicts = [Verdict(it.name, True, it.said) for it in found.checks]
+    verdicts = [Verdict(it.name, it.holds, it.said) for it in found.checks]
     total = found.facts["total"]
     facts = {
         "verified": True,
         "about": found.about,
+        "form": found.form,
+        "approved": found.approved,
         "checks": [it.name for it in found.checks],
         "updates": total["updates"],
         "proven": total["proven"],
+        "signed_only": list(found.signed_only),
     }
     said = f"campaign {found.about.get('campaign')}, as of {found.about.get('as_of')}"
     line = Text(f"{number(total['proven'])} of {number(total['updates'])} Devices proven")
-    return Report(facts, output.page(str(file), said, output.verdicts(verdicts), line))
+    alone = Text(
+        "\n".join(("The signature alone stands for:", *(f"  {it}" for it in found.signed_only))), "dim"
+    )
+    return Report(facts, output.page(str(file), said, output.verdicts(verdicts), line, alone))
 
 
 def _wrong(file: Path, wrong: LamplighterError) -> Report:

@@ -222,11 +222,12 @@ def _view(found: measures.Metrics) -> Any:
     ]
     for it in found.exposures:
         half = "not reached" if it.half_life is None else duration(it.half_life)
+        left = f", {number(it.left)} left" if it.left else ""
         cures = "" if it.security is None else f"; security {it.security}"
         rows.append(
             (
                 f"half-life, {it.campaign}",
-                f"{half} ({number(it.proven)} of {number(it.exposed)} exposed{cures})",
+                f"{half} ({number(it.proven)} of {number(it.exposed)} exposed{left}{cures})",
             )
         )
     parts: list[Any] = [output.pairs(rows)]

@@ -4,11 +4,10 @@ import csv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from lamplighter.kit import UsageError
-
-_STARTS_A_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # OWASP, CSV injection
+from lamplighter.kit.cell import guard
 
 
 @contextmanager
@@ -26,7 +25,7 @@ def writing(
         with scratch.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(titles)
-            yield lambda row: writer.writerow(map(_harmless, row))
+            yield lambda row: writer.writerow(map(guard, row))
         scratch.replace(path)
     except OSError as cause:
         scratch.unlink(missing_ok=True)
@@ -34,8 +33,3 @@ def writing(
     except BaseException:
         scratch.unlink(missing_ok=True)
         raise
-
-
-def _harmless(cell: str) -> str:
-    """A cell that a spreadsheet does not run."""
-    return f"'{cell}" if cell.startswith(_STARTS_A_FORMULA) else cell

@@ -1,10 +1,7 @@
-"""The evidence pack: all that is to be known of one campaign, in one signed archive, verified offline.
+"""The evidence pack: all that is to be known of one campaign, for one signed archive.
 
-`gather` takes it out of the store, `archive.seal` signs it, and `verify` checks it: first the archive, then
-that what is inside agrees with itself. The audit is a chain from before the campaign's first entry to its
-head at the time of packing; approvals stand in it; the digest that they are bound to follows from image and
-plan; and every metric is reckoned anew from the updates. What it cannot tell is whether the store was told
-the truth.
+`gather` takes it out of the store, `archive.seal` signs it, and `evidence_check.verify` checks it offline, by
+holding what it says against its audit and against itself: so all of it is of one moment.
 """
 
 from __future__ import annotations
@@ -13,28 +10,35 @@ import hashlib
 import io
 import json
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select
 
 from lamplighter import __version__
-from lamplighter.campaign import plan as plans
-from lamplighter.kit import DecodeError, Instant, VerificationError, chain
-from lamplighter.kit.instant import from_iso, to_iso
+from lamplighter.kit import Instant, chain
+from lamplighter.kit.instant import to_iso
 from lamplighter.planning import metrics as measures
-from lamplighter.planning.archive import Archive, verified
 from lamplighter.planning.operation import metrics_page
 from lamplighter.store import schema as s
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from collections.abc import Iterable
 
     from lamplighter.store import Store
 
 GROUPED_BY: Final = ("region", "hub-model", "model", "wave", "stratum")
-_TEXT_OCTETS_MAX: Final = 100_000_000  # of a member that is read as a whole
+FORM: Final = 2
+"""Of a pack's members, as its manifest says; one that says nothing is of form 1. There Devices that left stay
+exposed, texts in CSV are not guarded, and storms are told in fewer words."""
+MADE_BY: Final = f"lamplighter {__version__}"
+MEMBERS: Final = frozenset(
+    {
+        "readme.txt", "campaign.json", "plan.json", "approvals.json", "strata.json", "audit.jsonl",
+        "audit.json", "updates.csv", "places.csv", "campaigns.csv", "metrics.json", "metrics.csv",
+        "report.html", "storms.json",
+    }
+)  # fmt: skip
+"""Of every pack, besides the plans."""
 
 README: Final = """\
 Evidence of one campaign, as Lamplighter recorded it.
@@ -49,11 +53,14 @@ Evidence of one campaign, as Lamplighter recorded it.
   audit.json      the chain's head before the first of these entries, and after the last
   updates.csv     one line a Device: EUI-64, number of its place, progress, and the time of each milestone
                   (microseconds since 1970, UTC; empty: never)
-  places.csv, campaigns.csv    what the numbers in updates.csv stand for
+  places.csv, campaigns.csv    what the numbers in updates.csv stand for; here and in metrics.csv a text that
+                  a spreadsheet would take for a formula has an apostrophe before it, as has one that begins
+                  with an apostrophe
   metrics.json, metrics.csv    what follows from the above; report.html shows it
   storms.json     alert volumes by code, and alert storms, from the campaign's first order on
 
-To verify:  lamplighter evidence verify FILE --key PUBLIC.pem
+To verify:  lamplighter evidence verify FILE --key PUBLIC.pem; it says what it has held against the audit,
+            what it has reckoned anew, and what the signature alone stands for
 By hand:    unzip it; sha256sum each member against manifest.json; then
             { printf 'lamplighter evidence 1\\n'; cat manifest.json; } > signed
             openssl pkeyutl -verify -pubin -inkey PUBLIC.pem -rawin -in signed -sigfile manifest.sig
@@ -99,6 +106,14 @@ def gather(store: Store, campaign: int, as_of: Instant) -> Gathered:
         verdicts = store.campaigns.verdicts(found.id)
         approvals, votes = store.campaigns.approvals(found.id), store.campaigns.votes(found.id)
         strata = store.campaigns.view(found, as_of).strata
+        # As they were written down: what an approval was bound to is a digest of that text.
+        texts = dict(
+            connection.execute(
+                select(s.plan_version.c.number, s.plan_version.c.plan).where(
+                    s.plan_version.c.campaign == found.id
+                )
+            ).all()
+        )
         versions = store.campaigns.plans(found.id)
     release = listed.release
     metrics = measures.measure(updates, as_of, by=GROUPED_BY)
@@ -167,12 +182,19 @@ def gather(store: Store, campaign: int, as_of: Instant) -> Gathered:
                     {
                         "id": it.id,
                         "code": it.code,
+                        "manufacturer": it.manufacturer,
+                        "model": it.model,
+                        "hardware": it.hardware,
                         "device": None if it.device is None else str(it.device),
                         "version": None if it.version is None else str(it.version),
                         "first_at": to_iso(it.first_at),
                         "last_at": to_iso(it.last_at),
+                        "ended_at": None if it.ended_at is None else to_iso(it.ended_at),
                         "alerts": it.alerts,
                         "throttled": it.throttled,
+                        "devices": it.devices,
+                        "peak": it.peak,
+                        "cured_by": it.cured_by,
                     }
                     for it in storms
                 ],
@@ -186,15 +208,16 @@ def gather(store: Store, campaign: int, as_of: Instant) -> Gathered:
                 "digest": version.digest.hex(),
                 "who": version.who,
                 "at": to_iso(version.at),
-                "plan": json.loads(plans.encode(version.plan)),
+                "plan": json.loads(texts[version.number]),
             }
         )
     members["audit.jsonl"] = export
     members["audit.json"] = _json({"before": str(before), "head": str(head)})
     about = {
+        "form": FORM,
         "campaign": found.name,
         "as_of": to_iso(as_of),
-        "made_by": f"lamplighter {__version__}",
+        "made_by": MADE_BY,
         "audit_head": str(head),
     }
     return Gathered(members, about, metrics, head)
@@ -216,183 +239,4 @@ def _json(facts: Any) -> bytes:
     return (json.dumps(facts, indent=1, sort_keys=True, ensure_ascii=True) + "\n").encode()
 
 
-# --- verifying
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """A check that went well."""
-
-    name: str
-    """What: "signature", "audit", ..."""
-    said: str
-    """What it says."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """A pack that is as it was signed, and agrees with itself."""
-
-    about: dict[str, Any]
-    """What its manifest says."""
-    checks: tuple[Check, ...]
-    """All of them, in their order."""
-    facts: dict[str, Any]
-    """Its metrics, as they were reckoned anew."""
-
-
-def verify(file: IO[bytes], key: Ed25519PublicKey, head: chain.Head | None = None) -> Verified:
-    """Check a pack against a public key, without a store and without a network.
-
-    head  of the audit, kept elsewhere at some time since the campaign began: the chain must pass through it
-
-    Raises `VerificationError`, or `DecodeError` of a member that is not what it should be: in either case the
-    first thing that is wrong.
-    """
-    checks: list[Check] = []
-
-    def passed(name: str, said: str) -> None:
-        checks.append(Check(name, said))
-
-    pack = verified(file, key, passed)
-    try:
-        campaign = _Campaign.of(pack)
-        passed("approved", campaign.check_digest())
-        passed("audit", _check_audit(pack, campaign, head))
-        facts, said = _check_metrics(pack)
-        passed("metrics", said)
-    except (KeyError, TypeError, ValueError, AttributeError) as cause:
-        # Signed, but by a maker that does not make packs as we do.
-        raise VerificationError(
-            "pack-content", "what a pack holds", f"{type(cause).__name__} {cause}"[:100]
-        ) from cause
-    return Verified(pack.about, tuple(checks), facts)
-
-
-@dataclass(frozen=True, slots=True)
-class _Campaign:
-    id: int
-    digest: str
-    image_hash: str
-    plan: bytes
-    words: tuple[tuple[str, str], ...]
-    """Who said what that still holds: "approve", "vote reject"."""
-
-    @classmethod
-    def of(cls, pack: Archive) -> _Campaign:
-        facts = _object(pack, "campaign.json")
-        said = _object(pack, "approvals.json")
-        words = [(it["who"].casefold(), "approve") for it in said["approvals"] if it["valid"]]
-        words += [(it["who"].casefold(), f"vote {it['choice']}") for it in said["votes"] if it["valid"]]
-        plan = pack.read("plan.json", _TEXT_OCTETS_MAX)
-        return cls(int(facts["id"]), facts["digest"], facts["release"]["image_hash"], plan, tuple(words))
-
-    def check_digest(self) -> str:
-        """That what was approved is this image with this plan."""
-        plan = hashlib.sha256(self.plan).digest()
-        digest = hashlib.sha256(bytes.fromhex(self.image_hash) + plan).hexdigest()
-        if digest != self.digest:
-            raise VerificationError(
-                "pack-approved", f"the digest {digest}, which follows from image and plan", str(self.digest)
-            )
-        return f"the digest {digest} follows from the image's hash and the plan"
-
-
-def _check_audit(pack: Archive, campaign: _Campaign, head: chain.Head | None) -> str:
-    facts = _object(pack, "audit.json")
-    before, end = chain.parse_head(facts["before"]), chain.parse_head(facts["head"])
-    own = 0
-    spoken: dict[str, str] = {}
-
-    def entries() -> Iterator[chain.Entry]:
-        nonlocal own
-        for entry in chain.read(_lines(pack.pieces("audit.jsonl"))):
-            if entry.campaign == campaign.id:
-                own += 1
-                if entry.what == "approve" and entry.detail == campaign.digest:
-                    spoken[entry.who.casefold()] = "approve"
-                elif entry.what == "vote":
-                    choice, _, digest = entry.detail.partition(" ")
-                    if digest == campaign.digest:
-                        spoken[entry.who.casefold()] = f"vote {choice}"
-            yield entry
-
-    if head is not None and head.id <= before.id:
-        raise VerificationError(
-            "audit-head", f"a head from entry {before.id + 1} on, where the pack begins", f"entry {head.id}"
-        )
-    last = chain.verify(entries(), after=before, head=head)
-    if last != end:
-        raise VerificationError("audit-head", f"an end at {end}, as audit.json says", str(last))
-    for who, word in campaign.words:
-        if spoken.get(who) != word:
-            raise VerificationError(
-                "pack-approval",
-                f"{word!r} by {who} on {campaign.digest} in the audit",
-                spoken.get(who, "nothing"),
-            )
-    kept = "" if head is None else f", through the head {head.id} that was kept elsewhere"
-    return f"entries {before.id + 1} to {last.id} are one chain, {own} of them of the campaign{kept}"
-
-
-def _check_metrics(pack: Archive) -> tuple[dict[str, Any], str]:
-    updates = measures.read_updates(
-        pack.read("campaigns.csv", _TEXT_OCTETS_MAX),
-        pack.read("places.csv", _TEXT_OCTETS_MAX),
-        pack.pieces("updates.csv"),
-    )
-    claimed = _object(pack, "metrics.json")
-    as_of = from_iso(claimed["as_of"])
-    facts = json.loads(_json(measures.as_facts(measures.measure(updates, as_of, by=GROUPED_BY))))
-    where = _differs(facts, claimed, "")
-    if where is not None:
-        raise VerificationError("pack-metrics", f"{where[0]} = {where[1]}, from updates.csv", str(where[2]))
-    return facts, f"all follow from the {len(updates):,} updates"
-
-
-def _differs(wanted: Any, found: Any, path: str) -> tuple[str, Any, Any] | None:
-    """The first place where two JSON values differ."""
-    if type(wanted) is not type(found):
-        return path or "it", wanted, found
-    if isinstance(wanted, dict):
-        for key in sorted(wanted.keys() | found.keys()):
-            if key not in wanted or key not in found:
-                return f"{path}.{key}".lstrip("."), wanted.get(key), found.get(key)
-            where = _differs(wanted[key], found[key], f"{path}.{key}".lstrip("."))
-            if where is not None:
-                return where
-        return None
-    if isinstance(wanted, list):
-        if len(wanted) != len(found):
-            return f"{path} (its length)", len(wanted), len(found)
-        for index, (left, right) in enumerate(zip(wanted, found, strict=True)):
-            where = _differs(left, right, f"{path}[{index}]")
-            if where is not None:
-                return where
-        return None
-    return None if wanted == found else (path, wanted, found)
-
-
-def _object(pack: Archive, name: str) -> dict[str, Any]:
-    try:
-        found = json.loads(pack.read(name, _TEXT_OCTETS_MAX))
-    except (ValueError, RecursionError) as cause:
-        raise DecodeError(name, "JSON", 0, "an object", str(cause)[:100]) from cause
-    if not isinstance(found, dict):
-        raise DecodeError(name, "JSON", 0, "an object", type(found).__name__)
-    return found
-
-
-def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The lines of a text that comes in pieces; an endless one is no line."""
-    kept = b""
-    for piece in pieces:
-        *whole, kept = (kept + piece).split(b"\n")
-        if len(kept) > chain.LINE_OCTETS_MAX:
-            raise DecodeError("audit.jsonl", "line", 0, f"at most {chain.LINE_OCTETS_MAX} octets", "more")
-        yield from whole
-    if kept:
-        yield kept
-
-
-__all__ = ["Check", "Gathered", "Verified", "gather", "verify"]
+__all__ = ["FORM", "GROUPED_BY", "MADE_BY", "MEMBERS", "Gathered", "gather"]

@@ -20,11 +20,12 @@ from lamplighter.campaign import Cause, Stage
 from lamplighter.campaign.evidence import CAUSES
 from lamplighter.campaign.state import STAGE_BITS, STAGE_SHIFT
 from lamplighter.kit import DecodeError, Eui64, FirmwareVersion, Instant, UsageError
+from lamplighter.kit.cell import guard, unguard
 from lamplighter.kit.instant import SECOND, to_iso
 from lamplighter.store.metrics import (
     ACTIVATED,
     AT_HUB,
-    ENDED,
+    LEFT,
     NEVER,
     ON_DEVICE,
     ORDERED,
@@ -60,6 +61,7 @@ __all__ = [
     "as_facts",
     "measure",
     "read_updates",
+    "stages",
     "write_updates",
 ]
 
@@ -177,15 +179,23 @@ class Exposure:
     started_at: Instant | None
     """From when it counts; None: it has not started."""
     exposed: int
-    """Devices that may have the release."""
+    """Devices that may have the release, as counted when it started or they came up."""
+    left: int | None
+    """Those of them that left after they were ordered, unproven; None: not told, in older evidence packs."""
     proven: int
     """Those of them that run it."""
     half_life: float | None
-    """Seconds from the start to the proof by which half of the exposed were proven; None: not reached."""
+    """Seconds from the start to the proof by which half of those that stayed were; None: not reached."""
     to_90: float | None
-    """Seconds to the proof by which 90 % were; None: not reached."""
+    """Seconds to the proof by which 90 % of those that stayed were; None: not reached."""
     device_days: float
-    """Days of exposure summed over all exposed Devices, from the start to their proof, or to `as_of`."""
+    """Days of exposure summed over all exposed Devices: from the start until they were proven, left, or
+    `as_of`."""
+
+    @property
+    def stayed(self) -> int:
+        """Exposed, and did not leave: who is gone is neither a success nor a failure of the campaign."""
+        return self.exposed - (self.left or 0)
 
 
 class Ending(NamedTuple):
@@ -292,9 +302,9 @@ DEFINITIONS: Final = {
     "security release": "a release that is marked, as of now, with what it cures for security; of any other, "
     "half-life and exposed Device-days say only how fast it spread",
     "exposure half-life": "start of the campaign → the proof by which half of the Devices that may have the "
-    "release were proven; 90 % alike",
+    "release, less those that left unproven, were proven; 90 % alike",
     "exposed Device-days": "over the Devices that may have the release, the time from the start of the "
-    "campaign to the proof, or to now",
+    "campaign to the proof, to when the Device left, or to now",
 }
 """Each metric, as the report prints it."""
 
@@ -325,10 +335,12 @@ def measure(
     start: Instant | None = None,
     end: Instant | None = None,
     alerts: Sequence[Volume] = (),
+    departures: bool = True,
 ) -> Metrics:
     """All metrics of some updates, which are those of a period where `start` or `end` says so.
 
-    by  names of `DIMENSIONS`; raises `UsageError` for any other
+    by          names of `DIMENSIONS`; raises `UsageError` for any other
+    departures  False: who left stays exposed, as evidence packs of the first form reckon
     """
     reached = _reached(updates.first)
     stage, cause = _standing(updates.progress)
@@ -338,6 +350,9 @@ def measure(
         if key is None:
             raise UsageError(f"nothing is grouped by {name!r}: one of {', '.join(DIMENSIONS)}")
         groups[name] = tuple(_groups(updates, reached, stage, key))
+    exposures: tuple[Exposure, ...] = ()
+    if start is None and end is None:
+        exposures = tuple(_exposures(updates, reached, stage, as_of, departures=departures))
     return Metrics(
         campaigns=tuple(it.name for it in updates.campaigns),
         start=start,
@@ -346,7 +361,7 @@ def measure(
         total=_group("all", reached, stage),
         groups=groups,
         endings=_endings(stage, cause),
-        exposures=() if start is not None or end is not None else tuple(_exposures(updates, reached, as_of)),
+        exposures=exposures,
         curve=_curve(reached),
         alerts=tuple(alerts),
     )
@@ -363,6 +378,11 @@ def _reached(first: Numbers) -> Numbers:
     # An order is what we did, and nobody else's word makes it earlier.
     reached[:, ORDERED] = first[:, ORDERED]
     return reached
+
+
+def stages(updates: Updates) -> Numbers:
+    """The stage that each is in."""
+    return _standing(updates.progress)[0]
 
 
 def _standing(progress: Numbers) -> tuple[Numbers, Numbers]:
@@ -457,27 +477,35 @@ def _endings(stage: Numbers, cause: Numbers) -> tuple[Ending, ...]:
     return tuple(sorted(found, key=lambda it: (-it.updates, it.cause)))
 
 
-def _exposures(updates: Updates, reached: Numbers, as_of: Instant) -> Iterator[Exposure]:
+def _exposures(
+    updates: Updates, reached: Numbers, stage: Numbers, as_of: Instant, *, departures: bool
+) -> Iterator[Exposure]:
     names = np.array([it.campaign for it in updates.places])
     owner = names[updates.place] if len(updates) else np.zeros(0, str)
+    is_proven = reached[:, PROVEN] < NEVER
+    is_gone = (stage == Stage.WITHDRAWN) & (reached[:, LEFT] < NEVER) & ~is_proven & departures
     for campaign in updates.campaigns:
-        proofs = np.sort(reached[owner == campaign.name, PROVEN])
-        proofs = proofs[proofs < NEVER]
+        mine = owner == campaign.name
+        proofs = np.sort(reached[mine & is_proven, PROVEN])
+        ends = reached[mine & is_gone, LEFT]
         start = campaign.started_at
         # Devices that came up late may be more than were counted.
-        exposed = max(campaign.exposed, int((owner == campaign.name).sum()))
+        exposed = max(campaign.exposed, int(mine.sum()))
+        left = len(ends) if departures else None
         whose = campaign.name, campaign.release, campaign.security
         if start is None:
-            yield Exposure(*whose, None, exposed, len(proofs), None, None, 0.0)
+            yield Exposure(*whose, None, exposed, left, len(proofs), None, None, 0.0)
             continue
         after = np.maximum(proofs - start, 0)
+        stayed = exposed - len(ends)
 
-        def by(share_of_100: int, exposed: int = exposed, after: Numbers = after) -> float | None:
-            wanted = -(-exposed * share_of_100 // 100)
+        def by(share_of_100: int, stayed: int = stayed, after: Numbers = after) -> float | None:
+            wanted = -(-stayed * share_of_100 // 100)
             return float(after[wanted - 1]) / SECOND if 0 < wanted <= len(after) else None
 
-        days = _total(after) + (exposed - len(after)) * max(as_of - start, 0)
-        yield Exposure(*whose, start, exposed, len(proofs), by(50), by(90), days / SECOND / 86_400)
+        days = _total(after) + _total(np.maximum(ends - start, 0))
+        days += (stayed - len(after)) * max(as_of - start, 0)
+        yield Exposure(*whose, start, exposed, left, len(proofs), by(50), by(90), days / SECOND / 86_400)
 
 
 def _curve(reached: Numbers) -> tuple[tuple[float, int], ...]:
@@ -529,6 +557,7 @@ def _exposure_facts(it: Exposure) -> dict[str, Any]:
         **({"release": it.release, "security": it.security} if it.release else {}),
         "started_at": _iso(it.started_at),
         "exposed": it.exposed,
+        **({} if it.left is None else {"left": it.left}),
         "proven": it.proven,
         "half_life_seconds": it.half_life,
         "seconds_to_90_percent": it.to_90,
@@ -550,12 +579,12 @@ def _group_facts(group: Group) -> dict[str, Any]:
 CSV_COLUMNS: Final = (
     "dimension", "value", *_NUMBERS, *_RATES, "settled_proof_low", "settled_proof_high",
     *(f"{span.replace(' ', '_').replace('-', '_')}_{it}" for span in SPANS for it in _STATISTICS),
-    "release", "security", "started_at", "exposed",
+    "release", "security", "started_at", "exposed", "left",
     "half_life_seconds", "seconds_to_90_percent", "device_days",
 )  # fmt: skip
 """Columns of `as_csv`: counts, rates 0..1, times in seconds; empty where there is nothing to divide by.
 
-The last seven are filled in lines of the dimension "exposure", with the campaign and how many are proven.
+The last eight are filled in lines of the dimension "exposure", with the campaign and how many are proven.
 """
 
 
@@ -571,7 +600,7 @@ def as_csv(metrics: Metrics) -> str:
         for group in groups:
             counts = group.counts
             low, high = counts.proof_interval or (None, None)
-            cells: list[Any] = [dimension, _inert(group.value)]
+            cells: list[Any] = [dimension, guard(group.value)]
             cells += [getattr(counts, name) for name in (*_NUMBERS, *_RATES)]
             cells += [low, high]
             for span in SPANS:
@@ -580,13 +609,8 @@ def as_csv(metrics: Metrics) -> str:
     for it in metrics.exposures:
         facts = {"dimension": "exposure", "value": it.campaign} | _exposure_facts(it)
         row = (facts.get(name) for name in CSV_COLUMNS)
-        writer.writerow([_inert(it) if isinstance(it, str) else it for it in row])
+        writer.writerow([guard(it) if isinstance(it, str) else it for it in row])
     return lines.getvalue()
-
-
-def _inert(text: str) -> str:
-    """A text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
 
 
 def _iso(moment: Instant | None) -> str | None:
@@ -597,8 +621,9 @@ def _iso(moment: Instant | None) -> str | None:
 
 _UPDATE_COLUMNS: Final = (
     "device", "place", "progress",
-    "ordered", "submitted", "at_hub", "on_device", "activated", "proven", "ended",
+    "ordered", "submitted", "at_hub", "on_device", "activated", "proven", "ended", "left",
 )  # fmt: skip
+_OLDER_UPDATE_COLUMNS: Final = _UPDATE_COLUMNS[:-1]
 _PLACE_COLUMNS: Final = ("place", *Place._fields)
 _CAMPAIGN_COLUMNS: Final = Campaign._fields
 _OLDER_CAMPAIGN_COLUMNS: Final = _CAMPAIGN_COLUMNS[:5]  # before releases could be marked for security
@@ -608,7 +633,7 @@ _EMPTY: Final = -(1 << 63)
 
 
 def write_updates(updates: Updates) -> tuple[bytes, bytes, Iterator[bytes]]:
-    """Campaigns and places as CSV, and the updates, in pieces.
+    """Campaigns and places as CSV, their texts guarded (see `kit.cell`), and the updates, in pieces.
 
     An update is a line: EUI-64, number of its place, progress (see `campaign.state`), microseconds since 1970
     of the first testimony of each milestone, empty where there is none.
@@ -618,11 +643,12 @@ def write_updates(updates: Updates) -> tuple[bytes, bytes, Iterator[bytes]]:
     writer.writerow(_CAMPAIGN_COLUMNS)
     for it in updates.campaigns:
         started = "" if it.started_at is None else it.started_at
-        writer.writerow((it.id, it.name, it.version, started, it.exposed, it.release, it.security or ""))
+        texts = guard(it.release), guard(it.security or "")
+        writer.writerow((it.id, guard(it.name), it.version, started, it.exposed, *texts))
     writer = csv.writer(places, lineterminator="\n")
     writer.writerow(_PLACE_COLUMNS)
     for number, place in enumerate(updates.places):
-        writer.writerow((number, *place))
+        writer.writerow((number, *(guard(it) if isinstance(it, str) else it for it in place)))
     return campaigns.getvalue().encode(), places.getvalue().encode(), _lines(updates)
 
 
@@ -639,39 +665,45 @@ def _lines(updates: Updates) -> Iterator[bytes]:
         ).encode()
 
 
-def read_updates(campaigns: bytes, places: bytes, lines: Iterable[bytes]) -> Updates:
+def read_updates(campaigns: bytes, places: bytes, lines: Iterable[bytes], *, older: bool = False) -> Updates:
     """What `write_updates` wrote, now or before campaigns said of which release they are.
+
+    older  of an evidence pack of the first form: texts are not guarded, and when a Device left is not told
 
     Raises `DecodeError` for anything else.
     """
-    who = tuple(_read_campaigns(campaigns))
+    who = tuple(_read_campaigns(campaigns, guarded=not older))
     where = tuple(
         Place(row[1], row[2], int(row[3]), row[4], row[5], row[6], int(row[7]), int(row[8]), int(row[9]))
-        for row in _table("places", places, _PLACE_COLUMNS, "i..i...iii")
+        for row in _table("places", places, _PLACE_COLUMNS, "i..i...iii", guarded=not older)
     )
     devices: list[Numbers] = []
     numbers: list[Numbers] = []
     count = 0
-    for piece in _whole_lines(lines, ",".join(_UPDATE_COLUMNS).encode() + b"\n"):
-        device, rest = _parsed(piece, count)
+    names = _OLDER_UPDATE_COLUMNS if older else _UPDATE_COLUMNS
+    for piece in _whole_lines(lines, ",".join(names).encode() + b"\n"):
+        device, rest = _parsed(piece, count, names)
         count += len(device)
         devices.append(device)
         numbers.append(rest)
-    columns = len(_UPDATE_COLUMNS) - 1
+    columns = len(names) - 1
     rest = np.concatenate([np.zeros((0, columns), np.int64), *numbers])
     device = np.concatenate([np.zeros(0, np.int64), *devices])
     place, progress, first = rest[:, 0].copy(), rest[:, 1].copy(), rest[:, 2:].copy()
     if len(place) and not 0 <= place.min() <= place.max() < len(where):
         raise DecodeError("updates", "place", 0, f"0..{len(where) - 1}", "another number")
     first[first == _EMPTY] = NEVER
-    assert first.shape[1] == ENDED + 1
+    if older:
+        first = np.column_stack([first, np.full(len(first), NEVER)])
+    assert first.shape[1] == LEFT + 1
     return Updates(who, where, np.arange(len(device)), device, place, progress, first)
 
 
-def _read_campaigns(octets: bytes) -> Iterator[Campaign]:
+def _read_campaigns(octets: bytes, *, guarded: bool) -> Iterator[Campaign]:
     older = octets.startswith(",".join(_OLDER_CAMPAIGN_COLUMNS).encode() + b"\n")
     columns, kinds = (_OLDER_CAMPAIGN_COLUMNS, "i..?i") if older else (_CAMPAIGN_COLUMNS, "i..?i..")
-    for number, name, version, started, exposed, *more in _table("campaigns", octets, columns, kinds):
+    rows = _table("campaigns", octets, columns, kinds, guarded=guarded)
+    for number, name, version, started, exposed, *more in rows:
         release, security = more or ("", "")
         yield Campaign(
             int(number),
@@ -684,7 +716,9 @@ def _read_campaigns(octets: bytes) -> Iterator[Campaign]:
         )
 
 
-def _table(what: str, octets: bytes, columns: Sequence[str], kinds: str) -> Iterator[list[str]]:
+def _table(
+    what: str, octets: bytes, columns: Sequence[str], kinds: str, *, guarded: bool
+) -> Iterator[list[str]]:
     """Rows of a small CSV; kinds: i whole number, ? whole number or nothing, . text."""
     try:
         rows = list(csv.reader(io.StringIO(octets.decode(), newline=""), strict=True))
@@ -699,7 +733,9 @@ def _table(what: str, octets: bytes, columns: Sequence[str], kinds: str) -> Iter
         )
         if not good:
             raise DecodeError(what, "row", line, f"{len(columns)} columns of their kinds", ",".join(row)[:80])
-        yield row
+        yield [
+            unguard(cell) if guarded and kind == "." else cell for kind, cell in zip(kinds, row, strict=True)
+        ]
 
 
 def _whole_lines(pieces: Iterable[bytes], head: bytes) -> Iterator[bytes]:
@@ -722,10 +758,10 @@ def _whole_lines(pieces: Iterable[bytes], head: bytes) -> Iterator[bytes]:
         raise DecodeError("updates", "end", 0, "a line feed", repr(kept[-40:]))
 
 
-def _parsed(piece: bytes, before: int) -> tuple[Numbers, Numbers]:
+def _parsed(piece: bytes, before: int, columns: Sequence[str]) -> tuple[Numbers, Numbers]:
     """Devices and numbers of some lines."""
     devices, rows = [], []
-    width = len(_UPDATE_COLUMNS)
+    width = len(columns)
     for line, text in enumerate(piece.decode("ascii", "replace").splitlines(), before + 2):
         cells = text.split(",")
         try:
@@ -736,5 +772,5 @@ def _parsed(piece: bytes, before: int) -> tuple[Numbers, Numbers]:
             if not all(_EMPTY <= it <= int(NEVER) for it in rows[-1]):
                 raise ValueError("a number that is too great")
         except (ValueError, DecodeError) as cause:
-            raise DecodeError("updates", "line", line, ",".join(_UPDATE_COLUMNS), repr(text[:80])) from cause
+            raise DecodeError("updates", "line", line, ",".join(columns), repr(text[:80])) from cause
     return np.array(devices, np.int64), np.array(rows, np.int64).reshape(-1, width - 1)

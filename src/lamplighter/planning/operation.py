@@ -147,26 +147,30 @@ def _conclusion(metrics: Metrics) -> list[Block]:
 def _half_life(exposure: Exposure) -> KeyFigure:
     whose = "" if exposure.security is None else f"{exposure.security}: "
     if exposure.half_life is None:
-        reached = share(exposure.proven / exposure.exposed if exposure.exposed else None)
+        reached = share(exposure.proven / exposure.stayed if exposure.stayed else None)
         return KeyFigure(
             "exposure half-life",
             "not reached",
-            f"{whose}{reached} of the exposed are proven so far",
+            f"{whose}{reached} of the exposed are proven so far{_gone(exposure)}",
             Tone.WARN,
         )
     more = "" if exposure.to_90 is None else f"; 90 % after {duration(exposure.to_90)}"
     return KeyFigure(
         "exposure half-life",
         duration(exposure.half_life),
-        f"{whose}from the start to half of {number(exposure.exposed)} exposed Devices{more}",
+        f"{whose}from the start to half of {number(exposure.stayed)} exposed Devices{_gone(exposure)}{more}",
     )
+
+
+def _gone(exposure: Exposure) -> str:
+    return f", {number(exposure.left)} that left not counted" if exposure.left else ""
 
 
 def _security(exposures: Sequence[Exposure]) -> Table:
     """Campaigns that bring security releases, one a row."""
     heads = (
         *map(Column, ("Cures", "Release", "Campaign", "Started")),
-        *_heads("", "exposed", "proven", "half-life", "90 %", "exposed Device-days")[1:],
+        *_heads("", "exposed", "left", "proven", "half-life", "90 %", "exposed Device-days")[1:],
     )
     rows = tuple(
         (
@@ -175,6 +179,7 @@ def _security(exposures: Sequence[Exposure]) -> Table:
             it.campaign,
             "not yet" if it.started_at is None else moment(it.started_at),
             number(it.exposed),
+            number(it.left or 0),
             number(it.proven),
             "not reached" if it.half_life is None else duration(it.half_life),
             "not reached" if it.to_90 is None else duration(it.to_90),
@@ -184,6 +189,7 @@ def _security(exposures: Sequence[Exposure]) -> Table:
     )
     notes = [
         "Exposed: the Devices that may have the release.",
+        "Who left unproven was exposed until then, and is no part of what half-life and 90 % are shares of.",
         "A release that several campaigns bring has a line for each: a Device may be in more than one.",
     ]
     if len(exposures) > _SHOWN:

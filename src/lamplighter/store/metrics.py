@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 NEVER: Final = np.iinfo(np.int64).max
 """The time of what has not happened."""
 
-ORDERED, SUBMITTED, AT_HUB, ON_DEVICE, ACTIVATED, PROVEN, ENDED = range(7)
-"""Milestones, the columns of `Updates.first`."""
+ORDERED, SUBMITTED, AT_HUB, ON_DEVICE, ACTIVATED, PROVEN, ENDED, LEFT = range(8)
+"""Milestones, the columns of `Updates.first`; who leaves has ended, then or before."""
 
 MILESTONES: Final = {
     Fact.ORDERED: ORDERED,
@@ -47,7 +47,7 @@ MILESTONES: Final = {
     Fact.GIVEN_UP: ENDED,
     Fact.LOST: ENDED,
     Fact.CANCELLED: ENDED,
-    Fact.LEFT: ENDED,
+    Fact.LEFT: LEFT,
 }
 """What each fact testifies; a version that is the release's testifies PROVEN, whatever the fact. An ACTIVATED
 with another version testifies nothing."""
@@ -180,7 +180,7 @@ class Metrics:
         ids, devices, owners, cells, cohorts, progress = np.ascontiguousarray(rows.T)
         del rows, pieces
         places, place = _places(connection, campaigns, owners, cells, cohorts)
-        first = np.full((len(ids), ENDED + 1), NEVER)
+        first = np.full((len(ids), LEFT + 1), NEVER)
         if len(ids):
             index_of = _index(ids)
             targets = sorted({it.version.number for it in campaigns})
@@ -189,14 +189,15 @@ class Metrics:
                 of_campaign[it.id] = targets.index(it.version.number)
             target = of_campaign[owners]
             for keys, at in self._evidence(connection, ids, targets):
-                update, said = np.divmod(keys, len(targets) + ENDED + 1)
+                update, said = np.divmod(keys, len(targets) + LEFT + 1)
                 index = index_of(update)
                 # Of another campaign; or a version that is not its own release's.
                 counts = index >= 0
-                version = said - ENDED - 1
+                version = said - LEFT - 1
                 counts &= (version < 0) | (version == target[index])
                 milestone = np.where(version >= 0, PROVEN, said)
                 np.minimum.at(first, (index[counts], milestone[counts]), at[counts])
+        first[:, ENDED] = first[:, [ENDED, LEFT]].min(axis=1)
         return Updates(tuple(campaigns), places, ids, devices, place, progress, first)
 
     def _evidence(
@@ -216,12 +217,12 @@ class Metrics:
             else:
                 which = [f"epoch = {epoch} AND {which[0]}" for epoch in range(last // EPOCH + 1)]
         versions = " ".join(
-            f"WHEN version = {version} THEN {ENDED + 1 + index}" for index, version in enumerate(targets)
+            f"WHEN version = {version} THEN {LEFT + 1 + index}" for index, version in enumerate(targets)
         )
         kind = f"CASE {versions} {_MILESTONE} ELSE -1 END"
         wanted = f"fact IN ({_FACTS}) OR version IN ({', '.join(map(str, targets))})"
         for where in which:
-            query = _EVIDENCE.format(kinds=len(targets) + ENDED + 1, kind=kind, which=where, wanted=wanted)
+            query = _EVIDENCE.format(kinds=len(targets) + LEFT + 1, kind=kind, which=where, wanted=wanted)
             for rows in self._rows(connection, query, 2):
                 yield rows[:, 0], rows[:, 1]
 

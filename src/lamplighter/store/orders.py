@@ -49,6 +49,7 @@ from lamplighter.store.campaigns import (
     UPDATES,
     change,
     note,
+    outcomes,
     pools,
     recall,
     spans,
@@ -247,7 +248,8 @@ class Orders:
         self._database.load(connection, record.FRESH, record.COLUMNS, work.evidence)
         work.done += record.append(self._database, connection, now)
         if decision.act is not None:
-            change(connection, campaign.id, view.status, decision.act, POLICY, now)
+            ends = outcomes(connection, campaign.id)
+            change(connection, campaign.id, view.status, decision.act, POLICY, now, ends)
             work.done += 1
         return work.done
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import io
 import re
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib.util import find_spec
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
@@ -19,7 +21,7 @@ from lamplighter.kit import UsageError
 from lamplighter.planning.reports import Picture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -95,12 +97,30 @@ _NO_MATPLOTLIB: Final = (
     ".venv/bin/pip install -e '.[sim]'"
 )
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]*")
+_CHART: Final = re.compile(r'<svg [^>]*role="img".*?</svg>', re.DOTALL)
+_NO_CHART: Final = '<svg role="img"></svg>'
+_LEFT_OUT: Final = ContextVar("_LEFT_OUT", default=False)
 
 
 def required() -> None:
     """Raise `UsageError` where matplotlib is not installed: before minutes of work, not after."""
     if find_spec("matplotlib") is None:
         raise UsageError(_NO_MATPLOTLIB)
+
+
+@contextmanager
+def left_out() -> Iterator[None]:
+    """Inside it `draw` draws nothing: a page is its words alone, and needs no matplotlib."""
+    token = _LEFT_OUT.set(True)
+    try:
+        yield
+    finally:
+        _LEFT_OUT.reset(token)
+
+
+def cut(html: str) -> str:
+    """A page with its charts taken out, as it is made where they are `left_out`."""
+    return _CHART.sub(_NO_CHART, html)
 
 
 def draw(
@@ -124,6 +144,8 @@ def draw(
     """
     if not _NAME.fullmatch(name):
         raise UsageError(f"{name!r} names no chart: lower-case letters, digits and hyphens, a letter first")
+    if _LEFT_OUT.get():
+        return Picture(_NO_CHART, "" if narrow is None else _NO_CHART, caption)
     try:
         import matplotlib as mpl  # noqa: PLC0415 # an extra, and slow to import
         from cycler import cycler  # noqa: PLC0415 # matplotlib's own

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from lamplighter.kit import DecodeError, FirmwareVersion, LamplighterError, UsageError
+from lamplighter.kit.cell import guard
 from lamplighter.registry import STRANDED, Procedure, Release, Verdict
 from lamplighter.registry.columns import device_cells
 from lamplighter.service.office import Added
@@ -23,7 +24,6 @@ router: Final = APIRouter()
 
 _AROUND: Final = 16  # octets shown before and after the one that is wrong, in whole lines
 _NAME_SHOWN: Final = 100
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _WORK_ORDER: Final = (
     *("DeviceID", "Hub", "DeviceType", "DeviceManufacturer", "DeviceModel"),
     *("DeviceFirmwareVersion", "CSPRegion"),
@@ -186,17 +186,12 @@ def _work_orders(office: TheOffice, number: int) -> Iterator[str]:
     writer.writerow((*_WORK_ORDER, "Verdict", "Reason"))
     for device, verdict in office.store.registry.stranded(number):
         cells = device_cells(device.eui, device.hub, device.cohort)
-        writer.writerow([*(_plain(cells[title]) for title in _WORK_ORDER), verdict.name, verdict.value])
+        writer.writerow([*(guard(cells[title]) for title in _WORK_ORDER), verdict.name, verdict.value])
         if buffer.tell() > 1 << 16:
             yield buffer.getvalue()
             buffer.seek(0)
             buffer.truncate()
     yield buffer.getvalue()
-
-
-def _plain(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
 def _list(
