@@ -130,7 +130,8 @@ class Answers:
         target = query("/login", {"next": here if here != "/" else ""})
         if request.headers.get("hx-request"):  # a piece of a page: the whole of it has to go
             return Response(status_code=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": target})
-        return go(request, target, "" if is_get or request.url.path == "/logout" else _NOT_SAVED)
+        said = "" if is_get or request.url.path == "/logout" else _NOT_SAVED
+        return go(request, target, said, "warn")
 
     def refused(self, request: Request, error: Exception) -> Response:
         """Why this cannot be."""

@@ -96,10 +96,10 @@ TheTurns = Annotated[Turns, Depends(turns)]
 
 
 def render(request: Request, template: str, status: int = HTTPStatus.OK, /, **context: Any) -> Response:
-    """A page. Besides `context` a template knows `person`, `csrf`, `csrf_field`, `now`, `path` and `said`."""
+    """A page. Besides `context` a template knows `person`, `csrf`, `csrf_field`, `now`, `path`, `said`."""
     state = request.state
     name = cookie_name("said", secure=state.secure)
-    said = unquote(request.cookies.get(name, ""))[:_SAID_MAX]
+    tone, _, said = unquote(request.cookies.get(name, "")).partition(" ")
     values = {
         "person": state.person,
         "csrf": state.csrf,
@@ -107,7 +107,8 @@ def render(request: Request, template: str, status: int = HTTPStatus.OK, /, **co
         "now": request.app.state.office.clock(),
         "path": request.url.path,
         "here": str(request.url.replace(scheme="", netloc="")),
-        "said": said,
+        "said": said[:_SAID_MAX],
+        "said_tone": "warn" if tone == "warn" else "good",
     }
     answer = HTMLResponse(_TEMPLATES.get_template(template).render(values | context), status)
     if said:
@@ -115,14 +116,17 @@ def render(request: Request, template: str, status: int = HTTPStatus.OK, /, **co
     return answer
 
 
-def go(request: Request, path: str, said: str = "") -> Response:
-    """On to a page of ours, where `said` stands once above all else: the answer to what was posted."""
+def go(request: Request, path: str, said: str = "", tone: str = "good") -> Response:
+    """On to a page of ours, where `said` stands once above all else: the answer to what was posted.
+
+    tone  good, or warn where something was not done
+    """
     answer = RedirectResponse(path, HTTPStatus.SEE_OTHER)
     if said:
         secure = request.state.secure
         answer.set_cookie(
             cookie_name("said", secure=secure),
-            quote(said[:_SAID_MAX]),
+            quote(f"{tone} {said[:_SAID_MAX]}"),
             max_age=_SAID_SECONDS,
             secure=secure,
             httponly=True,
