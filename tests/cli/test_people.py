@@ -125,6 +125,18 @@ def test_where_there_are_accounts_nobody_else_does_anything(run, tmp_path):
 
 
 @pytest.mark.usefixtures("staffed")
+@pytest.mark.parametrize("scope", ["approve", "administer"])
+def test_a_token_in_the_approvers_name_is_not_issued(run, scope):
+    """Its secret would be printed for the administrator, who could then approve what they wrote."""
+    both = ("--role", "approver", "--role", "administrator")
+    assert 0 == run("people", "roles", "reviewer1", *both, "--by", "administrator1").code
+    issue = ("people", "token", "issue", "reviewer1", "--label", "lent", "--scope", scope)
+    outcome = run(*issue, "--by", "administrator1")
+    assert f"a token to {scope} as reviewer1 nobody issues but reviewer1" in outcome.err
+    assert "no token was issued" in run("people", "token", "list", "--by", "administrator1").out
+
+
+@pytest.mark.usefixtures("staffed")
 def test_a_token_says_who_does_it(run, monkeypatch):
     """The secret is printed once; what is done with it is done in its person's name, within its scopes."""
     issue = ("people", "token", "issue", "operator1", "--label", "ci", "--by", "administrator1")

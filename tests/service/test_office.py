@@ -13,6 +13,7 @@ from lamplighter.campaign.board import Choice
 from lamplighter.campaign.state import State
 from lamplighter.campaign.status import Act, CampaignStatus
 from lamplighter.kit import DecodeError, Eui64, FirmwareVersion, ImageHash, Instant, UsageError
+from lamplighter.kit.instant import DAY, HOUR
 from lamplighter.protocol import image
 from lamplighter.registry import CplEntry, CplStatus, Verdict
 from lamplighter.service.office import Office
@@ -54,8 +55,9 @@ class Scene(Fleet):
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self.store = Store.open(url)
-        self.people = People(self.store, lambda: START)
-        self.office = Office(self.store, lambda: START)
+        self.now = START
+        self.people = People(self.store, lambda: self.now)
+        self.office = Office(self.store, lambda: self.now)
         root = self.people.local("root")
         for name, roles in STAFF.items():
             self.people.create(root, name, roles)
@@ -145,7 +147,7 @@ PHRASE = "a long password"
         # By whom it is created, by whom its role and its password are given; and who gives them anew.
         (("ann", "administrator1", "administrator1"), None),
         (("administrator1", "ann", "administrator1"), ("administrator1", "administrator1")),
-        (("administrator1", "administrator1", "ann"), ("administrator1", "cat")),
+        (("administrator1", "administrator1", "ann"), ("administrator1", "administrator1")),
     ],
     ids=["created", "given the role", "given the password"],
 )
@@ -176,9 +178,65 @@ def test_a_second_person_whom_an_author_invented_approves_nothing_of_theirs(scen
         return
     people.set_roles(scene.person(mended[0]), "cat", [])
     people.set_roles(scene.person(mended[0]), "cat", [Role.APPROVER])
-    old = PHRASE if mended[1] == "cat" else None
-    people.set_password(scene.person(mended[1]), "cat", "another long password", old)
+    people.set_password(scene.person(mended[1]), "cat", "another long password")
     give(anns)
+
+
+def test_a_password_that_changes_hands_twice_is_still_its_first_setters(scene):
+    """Whoever resets a password signs in by it and sets the next in the owner's name: that clears nothing."""
+    people = scene.people
+    people.create(scene.person("administrator1"), "ann", [Role.OPERATOR, Role.ADMINISTRATOR])
+    people.set_password(scene.person("ann"), "reviewer1", PHRASE)
+    people.set_password(scene.person("reviewer1"), "reviewer1", "another long password", PHRASE)
+    # As an administrator's own: without the old one.
+    people.set_roles(scene.person("administrator1"), "reviewer1", [Role.APPROVER, Role.ADMINISTRATOR])
+    people.set_password(scene.person("reviewer1"), "reviewer1", "yet another password")
+    anns = scene.office.create(scene.person("ann"), TOML, "R")
+    with pytest.raises(UsageError, match="reset its password"):
+        scene.office.approve(scene.person("reviewer1"), anns.id)
+    people.set_password(scene.person("administrator1"), "reviewer1", PHRASE)
+    people.set_password(scene.person("reviewer1"), "reviewer1", "another long password", PHRASE)
+    scene.office.approve(scene.person("reviewer1"), anns.id)
+    seen = scene.office.act(scene.person("ann"), anns.id, Act.START)
+    assert CampaignStatus.RUNNING is seen.status
+
+
+@pytest.mark.parametrize("scope", [Scope.APPROVE, Scope.ADMINISTER])
+@pytest.mark.parametrize("board", [False, True], ids=["approval", "vote"])
+def test_a_token_in_the_approvers_name_that_an_author_once_issued_gives_no_word(scene, board, scope):
+    """From when it could be issued: no word counts that was given while it was good, revoked since or not."""
+    people, store = scene.people, scene.store
+    people.create(scene.person("administrator1"), "ann", [Role.OPERATOR, Role.ADMINISTRATOR])
+    scopes = [Scope.READ.value, scope.value]
+    number = store.people.issue("reviewer1", "x: read", scopes, "lamp_x", Instant(START + DAY), "ANN", START)
+    toml = TOML
+    if board:
+        seats = '[[board]]\ncategory = "Large Suppliers"\nmembers = ["reviewer1"]\n[[wave]]'
+        toml = toml.replace("[[wave]]", seats, 1)
+
+    def give(campaign):
+        person = scene.person("reviewer1")
+        if board:
+            scene.office.vote(person, campaign.id, Choice.APPROVE)
+        else:
+            scene.office.approve(person, campaign.id)
+
+    anns = scene.office.create(scene.person("ann"), toml, "R")
+    with pytest.raises(UsageError, match="issued a token that speaks for it"):
+        give(anns)
+    another = scene.office.create(scene.person("operator1"), toml.replace("spring", "another's"), "R")
+    give(another)
+    scene.now = Instant(START + HOUR)
+    people.revoke(scene.person("administrator1"), number)
+    # To the letter, so that the digest stays: she becomes an author when her token has spoken, and is gone.
+    scene.office.revise(scene.person("ann"), another.id, toml.replace("spring", "another's"))
+    with pytest.raises(UsageError, match="needs"):
+        scene.office.act(scene.person("operator1"), another.id, Act.START)
+    for campaign in (anns, another):
+        give(campaign)
+        assert (
+            CampaignStatus.RUNNING is scene.office.act(scene.person("oscar"), campaign.id, Act.START).status
+        )
 
 
 def test_an_author_who_joins_later_makes_no_approval_of_their_making_count(scene):

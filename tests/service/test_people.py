@@ -445,6 +445,24 @@ def test_a_token_makes_no_wider_token(house):
         house.people.issue_token(house.administrator1, "x", [Scope.APPROVE], Instant(NOW + DAY), "operator1")
 
 
+@pytest.mark.parametrize("scope", [Scope.APPROVE, Scope.ADMINISTER])
+def test_an_administrator_issues_no_token_that_speaks_for_somebody_else(house, scope):
+    """They would see its secret, and give a second person's word; its owner issues it, signed in."""
+    house.add("cat", Role.APPROVER, Role.ADMINISTRATOR)
+    until = Instant(NOW + DAY)
+    _, secret = house.people.issue_token(
+        house.administrator1, "ci", [Scope.READ, Scope.ADMINISTER], until, "administrator1"
+    )
+    before = house.done()
+    for ann in (house.administrator1, house.people.of_token(secret)):
+        with pytest.raises(ForbiddenError, match=f"a token to {scope.value} as cat nobody issues but cat"):
+            house.people.issue_token(ann, "cats", [Scope.READ, scope], until, "CAT")
+    assert before == house.done()
+    cat, _ = house.people.of_session(house.people.sign_in("cat", PASSWORD))
+    _, secret = house.people.issue_token(cat, "cats", [scope], until)
+    assert {scope} == set(house.people.of_token(secret).scopes)
+
+
 @pytest.mark.parametrize(
     "act",
     [

@@ -644,3 +644,12 @@ def test_adding_and_removing_stand_in_the_audit(place, receiver):
         (it.who, it.what) for it in entries
     ]
     assert hook.secret not in json.dumps([it.detail + it.subject for it in entries])
+
+
+def test_a_viewer_reads_no_address_in_the_audit_by_which_they_could_post(place):
+    """A chat's address is its whole secret: there stand its host, and by which digest to know it again."""
+    url = "https://hooks.slack.example:8443/services/T00/B00/XXXXXXXX?key=YYYY"
+    hook = webhooks.add(place.store, url, NOT_DEVICES, "somebody1", START)
+    place.store.webhooks.remove(hook.id, "somebody2", START)
+    said = f"https://hooks.slack.example:8443, SHA-256 {hashlib.sha256(url.encode()).hexdigest()[:12]}"
+    assert [said] * 2 == [it.detail for it in place.store.audit.entries() if "webhook" in it.what]

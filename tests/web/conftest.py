@@ -114,6 +114,24 @@ def token_in(page: str) -> str:
     return re.search(r'<meta name="csrf" content="([^"]+)">', page)[1]
 
 
+def typed_in(page: str) -> dict[str, str]:
+    """What stands in the fields of a page, by their names."""
+
+    class Reader(HTMLParser):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fields: dict[str, str] = {}
+
+        def handle_starttag(self, tag: str, attrs: Any) -> None:
+            found = dict(attrs)
+            if tag == "input" and found.get("type", "text") == "text" and "name" in found:
+                self.fields[found["name"]] = found.get("value", "")
+
+    reader = Reader()
+    reader.feed(page)
+    return reader.fields
+
+
 def text_of(page: str) -> str:
     """What a person reads of a page."""
 

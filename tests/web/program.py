@@ -8,7 +8,7 @@ from lamplighter.kit import Instant
 from lamplighter.kit.instant import DAY
 from lamplighter.service.people import Scope
 from lamplighter.service.web.api import PREFIX
-from tests.web.conftest import BY_ROLE, ROOT
+from tests.web.conftest import BY_ROLE
 
 PROBLEM = "application/problem+json"
 PLAN = """
@@ -36,7 +36,7 @@ def token(site, role, scopes=None):
     name = BY_ROLE[role]
     mine = site.people.local(name).scopes if scopes is None else scopes
     expires = Instant(site.clock() + 30 * DAY)
-    return site.people.issue_token(ROOT, "test", mine, expires, name)[1]
+    return site.people.issue_token(site.people.local(name), "test", mine, expires)[1]
 
 
 def program(site, role="operator", scopes=None, *, secret=None, **more):

@@ -74,6 +74,18 @@ def test_a_token_makes_no_wider_one(site):
     )
 
 
+def test_a_token_issued_in_the_approvers_name_approves_nothing(stocked):
+    """Who writes plans and administers does not become their own second pair of eyes by a secret they see."""
+    stocked.people.set_roles(ROOT, "operator1", [Role.OPERATOR, Role.ADMINISTRATOR])
+    stocked.people.set_roles(ROOT, "reviewer1", [Role.APPROVER, Role.ADMINISTRATOR])
+    ann = program(stocked)
+    for scope in ("approve", "administer"):
+        asked = {"account": "reviewer1", "label": "lent", "scopes": ["read", scope], "days": 1}
+        said = problem(ann.post("/tokens", json=asked), 403, "forbidden")
+        assert f"a token to {scope} as reviewer1 nobody issues but reviewer1" in said["detail"]
+    assert [] == stocked.people.tokens(ROOT, "reviewer1")
+
+
 @pytest.mark.parametrize(
     "end",
     [

@@ -241,6 +241,32 @@ def test_what_cannot_be_done_from_here_is_refused_in_words(desk, act):
     assert "internal" not in answer.text.lower()
 
 
+def test_a_reason_is_not_lost_when_somebody_else_was_quicker(desk):
+    """Paused by two at one time: the second reads so, and has their words, on the page of the campaign."""
+    number = desk.running()
+    client = desk.site.client("operator")
+    desk.site.office.act(OPERATOR, number, Act.PAUSE, "first")
+    answer = client.submit(f"/campaigns/{number}/act", {"act": "pause", "reason": "hubs <reboot>"})
+    said = text_of(answer.text)
+    assert 400 == answer.status_code
+    assert "is paused by now: it cannot pause from there." in said
+    assert "What you wrote: hubs <reboot>" in said
+    assert '<a href="">' not in answer.text  # its address is that of the form, and cannot be asked for
+
+
+def test_a_reason_that_is_too_long_stands_in_its_form_again(desk):
+    """To be cut, and not to be written anew; for an act, and for a hold."""
+    number, reason = desk.held(), "so " * 200
+    client = desk.site.client("operator")
+    for path, fields, form in (
+        ("act", {"act": "abort"}, "reason-abort"),
+        ("release-hold", {"stratum": "hub_model=A"}, "release-reason"),
+    ):
+        page = client.submit(f"/campaigns/{number}/{path}", fields | {"reason": reason}).text
+        assert "Not done: a reason has at most 500 characters" in text_of(page)
+        assert [form] == re.findall(f'<input id="([a-z-]+)" name="reason"[^>]* value="{reason}"', page)
+
+
 def test_a_hold_is_released_by_name_and_with_a_reason(desk):
     """The failures are pardoned; a stratum that is not held is none to release."""
     number = desk.held()
@@ -358,6 +384,17 @@ def test_whose_accounts_approved_stands_beside_the_approval(desk):
     assert "reviewer1: account made by root" in text_of(desk.site.client("viewer").see("/approvals"))
 
 
+def test_who_reset_the_password_last_stands_beside_the_approval(desk):
+    """Somebody else, that is: what was set with the account itself does not hide who could sign in before."""
+    people = desk.site.people
+    people.set_password(ROOT, "reviewer1", "another long password")
+    reviewer1 = people.local("reviewer1")
+    people.set_password(reviewer1, "reviewer1", "yet another password", "another long password")
+    desk.site.office.approve(REVIEWER, desk.draft())
+    said = text_of(desk.site.client("viewer").see("/approvals"))
+    assert "password last reset by root" in said
+
+
 def test_who_is_the_making_of_an_author_is_told_so_and_has_no_button(desk):
     """Before they try: the page and the database have one rule."""
     people = desk.site.people
@@ -366,7 +403,7 @@ def test_who_is_the_making_of_an_author_is_told_so_and_has_no_button(desk):
     number = desk.site.office.create(people.local("ann"), PLAN.format(name="Anns"), desk.release).id
     client = desk.site.client("approver")
     page = client.see("/approvals")
-    assert "ann, who wrote it, made your account, gave it the role of approver or set its" in text_of(page)
+    assert "ann, who wrote it, made your account, gave it the role of approver, reset its" in text_of(page)
     assert f'action="/approvals/{number}"' not in page
     digest = desk.site.store.campaigns.find(number).digest.hex()
     answer = client.submit(f"/approvals/{number}", {"digest": digest})

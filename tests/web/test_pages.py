@@ -23,7 +23,7 @@ from lamplighter.store import Store
 from tests.service.parties import NOW
 from tests.store.campaigning import PPMIDS
 
-from .conftest import PASSWORD, text_of, token_in
+from .conftest import PASSWORD, text_of, token_in, typed_in
 from .scene import CAMPAIGN, MODEL, OLD, OLDER, TARGET, fleet, listed, ota, ppmid
 
 SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -226,6 +226,15 @@ def test_a_declaration_that_cannot_be_is_refused(site, field, value, said):
     answer = site.client("operator").submit("/fleet/advisories", fields)
     assert 400 == answer.status_code
     assert said in answer.text
+
+
+@SQLITE
+def test_what_was_typed_of_a_declaration_that_is_refused_stands_there_again(site):
+    """At three in the morning nobody looks up a manufacturer twice for a version that was mistyped."""
+    fields = {"manufacturer": "121D", "model": "54", "lowest": "1", "highest": "xyz", "reason": 'it "burns"'}
+    page = site.client("operator").submit("/fleet/advisories", fields).text
+    assert fields == {name: value for name, value in typed_in(page).items() if name in fields}
+    assert "Not declared: last version: expected 1 to 8 hex digits" in text_of(page)
 
 
 # --- releases
@@ -544,6 +553,21 @@ def test_an_account_that_cannot_be_is_refused(site, fields):
     answer = site.client("administrator").submit("/people", fields)
     assert 400 == answer.status_code
     assert site.store.people.find("nora") is None
+    assert fields["name"] == typed_in(answer.text)["name"]
+
+
+@SQLITE
+def test_what_was_typed_of_an_account_that_is_refused_stands_there_again(site):
+    """With its roles and why not; but for the password, which no page ever holds."""
+    fields = {"name": "nora", "password": "too short", "role": ["operator", "viewer"]}
+    page = site.client("administrator").submit("/people", fields).text
+    assert "Not created: a password has 12 to 256 characters." in text_of(page)
+    form = page.partition("<h2>New account</h2>")[2].partition("</form>")[0]
+    assert ["viewer", "operator"] == re.findall(r'name="role" value="(\w+)" checked', form)
+    assert 'name="password" type="password" value=""' in form
+    assert "too short" not in page
+    page = site.client("administrator").submit("/people/viewer1/password", {"password": "short"}).text
+    assert "a password has 12 to 256 characters." in text_of(page)
 
 
 @SQLITE
@@ -620,3 +644,16 @@ def test_a_token_is_shown_once_and_revoked(site):
 def test_a_token_that_cannot_be_is_refused(site, fields):
     assert site.client("operator").submit("/account/tokens", fields).status_code in {400, 403}
     assert [] == list(site.store.people.tokens())
+
+
+@SQLITE
+def test_what_was_typed_of_a_token_that_is_refused_stands_there_again(site):
+    """Its label, for how long, and that nothing was ticked."""
+    page = site.client("operator").submit("/account/tokens", {"label": "night job", "days": "365"}).text
+    assert "A token without any scope is good for nothing." in text_of(page)
+    form = page.partition("<h2>New token</h2>")[2].partition("</form>")[0]
+    assert ("night job", ["365"], []) == (
+        typed_in(form)["label"],
+        re.findall(r'value="(\d+)" selected', form),
+        re.findall(r'name="scope" value="(\w+)" checked', form),
+    )

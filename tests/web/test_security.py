@@ -502,6 +502,37 @@ def test_open_redirect_one_comes_back_to_where_one_wanted_to_be(site):
     assert "/devices?region=North&q=" == answer.headers["location"]
 
 
+@pytest.mark.parametrize(
+    ("referer", "next_"),
+    [
+        ("{url}/releases?sort=name#top", "/login?next=%2Freleases%3Fsort%3Dname"),
+        ("{url}/", "/login"),
+        ("{url}/campaigns/1/act", "/login"),  # the answer to a form, which cannot be asked for
+        ("{url}//evil.example/releases", "/login"),
+        ("https://evil.example/releases", "/login"),
+        ("http://[", "/login"),
+        ("", "/login"),
+    ],
+)
+def test_open_redirect_after_a_form_of_who_was_signed_out_only_our_pages(site, referer, next_):
+    """They are told that nothing was saved, and come back to the page that they were on, if it is ours."""
+    client = site.stranger()
+    headers = {"Referer": referer.format(url=site.url)} if referer else {}
+    answer = client.post("/releases/1/withdraw", data={"reason": "x"}, headers=headers)
+    assert (303, next_) == (answer.status_code, answer.headers["location"])
+    assert '<p class="notice warn" role="status">You were signed out meanwhile, and' in client.see(next_)
+    assert "nothing was saved" not in client.see(next_)
+
+
+def test_a_refusal_leads_back_to_our_own_page_alone(site):
+    """The page that says why something cannot be has a way back, and never to where another site says."""
+    client = site.client("operator")
+    for referer, there in ((site.url + "/devices?q=a%22b", True), ("https://evil.example/devices", False)):
+        page = client.submit("/releases/1/withdraw", {"reason": "x"}, headers={"Referer": referer}).text
+        assert there == ('<a href="/devices?q=a%22b">Back to where you were</a>' in page)
+        assert "evil.example" not in page
+
+
 # --- sessions
 
 

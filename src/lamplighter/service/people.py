@@ -25,7 +25,7 @@ from lamplighter.kit.instant import DAY, HOUR, MINUTE, SECOND
 from lamplighter.service.clock import wall_clock
 from lamplighter.store.audit import SYSTEM
 from lamplighter.store.campaigns import POLICY
-from lamplighter.store.people import Limit
+from lamplighter.store.people import WORDS, Limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -282,7 +282,8 @@ class People:
 
         Its scopes are among those of whom it is for, and of whoever issues it where that is the same person:
         a token makes no wider one, and none that outlives it. To make one at all it needs to administer:
-        whoever finds a token could else live on by another when it is revoked.
+        whoever finds a token could else live on by another when it is revoked. For somebody else nobody makes
+        one that approves or administers: whoever issues it sees its secret, and could be two people by it.
         """
         now = self._clock()
         wanted = frozenset(scopes)
@@ -295,6 +296,11 @@ class People:
         account = self._known(person.name if name is None else name)
         if extra := wanted - _person(account).scopes:
             raise UsageError(f"{account.name} may not {', '.join(sorted(it.value for it in extra))}")
+        if not mine and (theirs := sorted(WORDS & {it.value for it in wanted})):
+            raise ForbiddenError(
+                f"{person.name} may not do that: a token to {' or '.join(theirs)} as {account.name} nobody "
+                f"issues but {account.name}"
+            )
         if not wanted:
             raise UsageError("a token without any scope is good for nothing")
         if not 0 < len(label) <= LABEL_MAX or not label.isprintable():

@@ -271,7 +271,7 @@ class Campaigns:
             row = _row(connection, campaign, lock=True)
             if _decoded(row.plan).board is not None:
                 raise UsageError(f"campaign {row.name!r} is decided by its board: vote instead")
-            _check_word(connection, row, who, digest)
+            _check_word(connection, row, who, digest, now)
             new = self._database.insert(s.approval).values(
                 campaign=campaign, approver=who, digest=digest, at=now
             )
@@ -297,7 +297,7 @@ class Campaigns:
             if seat is None:
                 raise UsageError(f"{who} has no vote in campaign {row.name!r}")
             category, member = seat
-            _check_word(connection, row, who, digest)
+            _check_word(connection, row, who, digest, now)
             new = self._database.insert(s.vote).values(
                 campaign=campaign, member=member, choice=choice.value, digest=digest, at=now
             )
@@ -864,7 +864,7 @@ def _approvals(connection: Connection, campaign: Row[Any]) -> list[Approval]:
     )
     is_good = _is_good(connection, campaign)
     return [
-        Approval(row.approver, Instant(row.at), is_good(row.approver, row.digest))
+        Approval(row.approver, Instant(row.at), is_good(row.approver, row.digest, Instant(row.at)))
         for row in connection.execute(query)
     ]
 
@@ -878,7 +878,9 @@ def _votes(connection: Connection, campaign: Row[Any]) -> list[Vote]:
             row.member,
             Choice(row.choice),
             Instant(row.at),
-            board is not None and board.seat_of(row.member) is not None and is_good(row.member, row.digest),
+            board is not None
+            and board.seat_of(row.member) is not None
+            and is_good(row.member, row.digest, Instant(row.at)),
         )
         for row in connection.execute(query)
     ]
@@ -895,28 +897,28 @@ def _givers(connection: Connection) -> dict[str, str] | None:
     return holders(connection, APPROVER) if is_any(connection) else None
 
 
-def _is_good(connection: Connection, campaign: Row[Any]) -> Callable[[str, bytes], bool]:
-    """Whether somebody's word for a digest holds for the campaign as it is."""
+def _is_good(connection: Connection, campaign: Row[Any]) -> Callable[[str, bytes, Instant], bool]:
+    """Whether somebody's word for a digest, given at a time, holds for the campaign as it is."""
     authors = _authors(connection, campaign.id) | {campaign.created_by.casefold()}
     givers = _givers(connection)
     is_draft = campaign.status == CampaignStatus.DRAFT.value  # once it has begun its words have been counted
 
-    def is_good(who: str, digest: bytes) -> bool:
+    def is_good(who: str, digest: bytes, at: Instant) -> bool:
         key = who.casefold()
         if digest != campaign.digest or key in authors or (givers is not None and key not in givers):
             return False
-        return not (is_draft and _makers(connection, who) & authors)
+        return not (is_draft and _makers(connection, who, at) & authors)
 
     return is_good
 
 
-def _makers(connection: Connection, who: str) -> set[str]:
-    """Who could speak through this account; see `Making`."""
+def _makers(connection: Connection, who: str, at: Instant) -> set[str]:
+    """Who could speak through this account at that time; see `Making`."""
     making = makings(connection, [who]).get(who.casefold())
-    return set() if making is None else making.makers(who)
+    return set() if making is None else making.makers(who, at)
 
 
-def _check_word(connection: Connection, row: Row[Any], who: str, digest: bytes) -> None:
+def _check_word(connection: Connection, row: Row[Any], who: str, digest: bytes, now: Instant) -> None:
     """Raise `UsageError` where somebody cannot give their word for what has this digest."""
     if row.status != CampaignStatus.DRAFT.value:
         raise UsageError(f"campaign {row.name!r} is {row.status}: only a draft can be approved")
@@ -926,10 +928,11 @@ def _check_word(connection: Connection, row: Row[Any], who: str, digest: bytes) 
     givers = _givers(connection)
     if givers is not None and who.casefold() not in givers:
         raise UsageError(f"{who} is no approver, by the accounts that there are")
-    if same := _makers(connection, who) & authors:
+    if same := _makers(connection, who, now) & authors:
         raise UsageError(
             f"{min(same)} wrote campaign {row.name!r}, and made the account of {who}, gave it the role of "
-            "approver or set its password: somebody must approve it who is not their making"
+            "approver, reset its password or issued a token that speaks for it: somebody must approve it who "
+            "is not their making"
         )
     if digest != row.digest:
         raise UsageError(

@@ -27,11 +27,14 @@ if TYPE_CHECKING:
 _DOUBLINGS_MAX: Final = 40  # by then any limit is reached
 APPROVER: Final = "approver"
 """The role whose word counts for a campaign."""
+WORDS: Final = frozenset({"approve", "administer"})
+"""Scopes of a token by which whoever has it can speak for its owner, or make who does."""
 
-# What the audit calls it, and how it says which roles: `makings` reads that again.
-_CREATE, _ROLES, _PASSWORD = "create account", "set roles", "set password"
-_MAKING: Final = (_CREATE, _ROLES, _PASSWORD)
+# What the audit calls it, and how it says which roles and scopes: `makings` reads that again.
+_CREATE, _ROLES, _PASSWORD, _TOKEN = "create account", "set roles", "set password", "issue token"
+_MAKING: Final = (_CREATE, _ROLES, _PASSWORD, _TOKEN)
 _HAS, _BECOME = "roles: ", " → "
+_NUMBERED, _LABELLED, _FOR = "token ", ", ", ": "
 
 
 def digest_of(secret: str) -> bytes:
@@ -81,6 +84,15 @@ class Token:
     """About when it was last used; None: never."""
 
 
+class Lent(NamedTuple):
+    """A token that speaks for an account, issued by somebody else: they saw its secret."""
+
+    by: str
+    since: Instant
+    until: Instant
+    """When it was revoked, or expires."""
+
+
 class Making(NamedTuple):
     """How an account came to its word, as the audit has it; each: who did it, and when."""
 
@@ -88,12 +100,22 @@ class Making(NamedTuple):
     approver: tuple[str, Instant] | None
     """Who gave it the role of approver last; None: nobody."""
     password: tuple[str, Instant] | None
-    """Who set its password last; None: nobody has since it was created."""
+    """Who else set its password last; None: nobody has since it was created.
 
-    def makers(self, name: str) -> set[str]:
-        """Who could speak through it but its owner, whose name this is; as names are compared."""
+    What is set with the account itself is no answer to it: whoever has just reset a password can sign in by
+    it, and set the next one in the owner's name.
+    """
+    tokens: tuple[Lent, ...]
+
+    def makers(self, name: str, at: Instant) -> set[str]:
+        """Who could speak through it then, but its owner, whose name this is; as names are compared."""
         found = {it[0].casefold() for it in (self.created, self.approver, self.password) if it is not None}
+        found |= {it.by.casefold() for it in self.lent(at)}
         return found - {name.casefold()}
+
+    def lent(self, at: Instant) -> list[Lent]:
+        """Those of its tokens that were good at that time."""
+        return [it for it in self.tokens if it.since <= at < it.until]
 
 
 class Limit(NamedTuple):
@@ -304,8 +326,8 @@ class People:
             number = int(
                 connection.execute(insert(s.token).values(values).returning(s.token.c.id)).scalar_one()
             )
-            said = f"token {number}, {label}: {_words(scopes)}"
-            audit.note(connection, now, who, "issue token", subject=row.name, detail=said)
+            said = f"{_NUMBERED}{number}{_LABELLED}{label}{_FOR}{_words(scopes)}"
+            audit.note(connection, now, who, _TOKEN, subject=row.name, detail=said)
             return number
 
     def token(self, secret: str) -> Token | None:
@@ -452,12 +474,18 @@ def makings(connection: Connection, names: Collection[str]) -> dict[str, Making]
         .where(s.audit.c.campaign.is_(None), s.audit.c.what.in_(_MAKING), s.audit.c.subject.in_(accounts))
         .order_by(s.audit.c.id)
     )
+    ends = _ends(connection, keys)
     found: dict[str, Making] = {}
     for row in connection.execute(query):
         key, did = row.subject.casefold(), (row.who, Instant(row.at))
-        before = found.get(key, Making(did, None, None))
+        is_own = row.who.casefold() == key
+        before = found.get(key, Making(did, None, None, ()))
         if row.what == _PASSWORD:
-            found[key] = before._replace(password=did)
+            found[key] = before if is_own else before._replace(password=did)
+        elif row.what == _TOKEN:
+            number, scopes = _issued(row.detail)
+            if WORDS & scopes and not is_own:
+                found[key] = before._replace(tokens=(*before.tokens, Lent(*did, ends[number])))
         elif APPROVER in _given(row.detail):
             found[key] = before._replace(approver=did)
         else:
@@ -468,6 +496,26 @@ def makings(connection: Connection, names: Collection[str]) -> dict[str, Making]
 def _given(detail: str) -> list[str]:
     """The roles that an account had after an entry of `_CREATE` or `_ROLES`."""
     return detail.removeprefix(_HAS).partition(";")[0].rpartition(_BECOME)[2].split()
+
+
+def _issued(detail: str) -> tuple[int, set[str]]:
+    """The number and the scopes of a token, after an entry of `_TOKEN`."""
+    said, _, scopes = detail.rpartition(_FOR)
+    return int(said.removeprefix(_NUMBERED).partition(_LABELLED)[0]), set(scopes.split())
+
+
+def _ends(connection: Connection, keys: Collection[str]) -> dict[int, Instant]:
+    """From when on the tokens of these accounts are good for nothing."""
+    token = s.token.c
+    query = (
+        select(token.id, token.expires_at, token.revoked_at)
+        .join(s.person, s.person.c.id == token.person)
+        .where(s.person.c.key.in_(keys))
+    )
+    return {
+        row.id: Instant(row.expires_at if row.revoked_at is None else min(row.expires_at, row.revoked_at))
+        for row in connection.execute(query)
+    }
 
 
 # --- rows

@@ -520,7 +520,10 @@ class Registry:
         return found
 
     def stranded(self, key: int | str) -> Iterator[tuple[Device, Verdict]]:
-        """Each Device that will not get a release by waiting, with the reason: to be replaced, or its hub."""
+        """Each Device that will not get a release by waiting, with the reason: to be replaced, or its hub.
+
+        Of one moment, and so in one transaction, until the last was taken: never at a client's pace.
+        """
         with self._database.reading() as connection:
             release = _registered(connection, key).release
             for counted, verdict in _judged(connection, release):

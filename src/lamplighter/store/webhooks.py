@@ -19,6 +19,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from sqlalchemy import bindparam, delete, exists, func, insert, select, update
 
@@ -60,6 +61,7 @@ _ENTRIES_AT_ONCE: Final = 100
 _BIND_MAX: Final = 500
 _REASON_MAX: Final = 500  # characters
 _DIGEST_MARKS: Final = 8  # of what is told, in its id
+_SHOWN_MARKS: Final = 12  # of SHA-256 of an address
 
 
 class Kind(Enum):
@@ -192,7 +194,7 @@ class Webhooks:
                 "evidence_seen": evidence if Kind.DEVICE in kinds else _NOTHING_TO_SEE,
             }  # fmt: skip
             row = connection.execute(insert(s.webhook).values(values).returning(s.webhook)).one()
-            audit.note(connection, now, who, "add webhook", subject=f"webhook {row.id}", detail=url)
+            audit.note(connection, now, who, "add webhook", subject=f"webhook {row.id}", detail=_shown(url))
             return _webhook(row)
 
     def remove(self, number: int, who: str, now: Instant) -> Webhook:
@@ -207,7 +209,8 @@ class Webhooks:
             if row is None:
                 raise UsageError(f"there is no webhook {number}; `webhook list` shows them")
             _bury(connection, number, "the webhook was removed")
-            audit.note(connection, now, who, "remove webhook", subject=f"webhook {number}", detail=row.url)
+            said = _shown(row.url)
+            audit.note(connection, now, who, "remove webhook", subject=f"webhook {number}", detail=said)
             return _webhook(row)
 
     def all(self) -> list[Webhook]:
@@ -570,6 +573,13 @@ def _made(
     event = f"{event}-{digest[:_DIGEST_MARKS]}"
     body = json.dumps({"id": event} | said, separators=(",", ":"))
     return {"event": event, "kind": kind.value, "body": body}
+
+
+def _shown(url: str) -> str:
+    """An address as the audit has it, which every viewer reads, for good: by the whole anybody could post."""
+    parts = urlsplit(url)
+    digest = hashlib.sha256(url.encode()).hexdigest()
+    return f"{parts.scheme}://{parts.netloc}, SHA-256 {digest[:_SHOWN_MARKS]}"
 
 
 # --- rows

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from lamplighter.kit import LamplighterError
 from lamplighter.protocol.image import SCHEMA_MAX_OCTETS
@@ -33,11 +35,12 @@ from lamplighter.service.web.pages import (
     storms,
 )
 from lamplighter.service.web.pages import people as people_
-from lamplighter.service.web.security import API, Guard, Limits, RefusedError
+from lamplighter.service.web.security import API, Guard, Limits, RefusedError, local_path
+from lamplighter.service.web.turns import Turns
 from lamplighter.service.web.words import query
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from starlette.requests import Request
     from starlette.routing import BaseRoute
@@ -56,9 +59,11 @@ _TITLES: Final = {
     HTTPStatus.NOT_FOUND: "There is nothing here",
     HTTPStatus.METHOD_NOT_ALLOWED: "Not that way",
     HTTPStatus.INTERNAL_SERVER_ERROR: "Something went wrong",
+    HTTPStatus.SERVICE_UNAVAILABLE: "Not at this moment",
 }
 
 _SHOWN_MAX: Final = 100  # characters of an address
+_NOT_SAVED: Final = "You were signed out meanwhile, and nothing was saved: sign in, and do it again."
 _OUR_MISTAKE: Final = (
     "It was our mistake, and the log says more. What other pages show is no less true for it."
 )
@@ -97,6 +102,7 @@ def application(
     app.state.people = people
     app.state.openid = openid
     app.state.settings = settings
+    app.state.turns = Turns()
     for page in _PAGES:
         app.include_router(page.router)
     app.mount("/api/v1", api.application(office, people, settings))
@@ -118,18 +124,22 @@ class Answers:
     """The pages that say why something was not done."""
 
     def unauthenticated(self, request: Request, _error: Exception) -> Response:
-        """To the door, and then back to where one wanted to be."""
-        here = str(request.url.replace(scheme="", netloc="")) if request.method == "GET" else ""
+        """To the door, and then back to where one wanted to be; or was, where something was to be saved."""
+        is_get = request.method == "GET"
+        here = str(request.url.replace(scheme="", netloc="")) if is_get else _page_before(request)
         target = query("/login", {"next": here if here != "/" else ""})
         if request.headers.get("hx-request"):  # a piece of a page: the whole of it has to go
             return Response(status_code=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": target})
-        return go(request, target)
+        said = "" if is_get or request.url.path == "/logout" else _NOT_SAVED
+        return go(request, target, said, "warn")
 
     def refused(self, request: Request, error: Exception) -> Response:
         """Why this cannot be."""
+        headers: Mapping[str, str] = {}
         match error:
             case HTTPException():
                 status, text = HTTPStatus(error.status_code), str(error.detail)
+                headers = error.headers or headers
                 if text == HTTPStatus.NOT_FOUND.phrase:  # Starlette's own word for it
                     text = f"No page of ours has the address {request.url.path[:_SHOWN_MAX]!r}."
             case RefusedError():
@@ -141,11 +151,27 @@ class Answers:
                 status, text = HTTPStatus.BAD_REQUEST, "; ".join(places)
             case _:
                 status, text = HTTPStatus.BAD_REQUEST, str(error)
-        return _said(request, status, text)
+        answer = _said(request, status, text)
+        answer.headers.update(headers)
+        return answer
 
     def failed(self, request: Request) -> Response:
         """What we did not think of: the log has it, the page does not."""
         return _said(request, HTTPStatus.INTERNAL_SERVER_ERROR, _OUR_MISTAKE)
+
+
+def _page_before(request: Request) -> str:
+    """The page of ours that a request was made from, as browsers tell us of our own; the first one: none."""
+    try:
+        parts = urlsplit(request.headers.get("referer", ""))
+    except ValueError:
+        return "/"
+    scope = {"type": "http", "method": "GET", "path": parts.path}
+    # What a form was answered with has an address too, and cannot be asked for.
+    is_page = any(it.matches(scope)[0] is Match.FULL for page in _PAGES for it in page.router.routes)
+    if not is_page or parts.netloc != request.headers.get("host"):
+        return "/"
+    return local_path(parts._replace(scheme="", netloc="", fragment="").geturl())
 
 
 def _said(request: Request, status: HTTPStatus, text: str) -> Response:
@@ -153,4 +179,5 @@ def _said(request: Request, status: HTTPStatus, text: str) -> Response:
     if request.url.path.startswith(API):
         problem = {"type": "about:blank", "title": title, "status": status, "detail": text}
         return JSONResponse(problem, status, media_type="application/problem+json")
-    return render(request, "error.html", status, title=title, text=text)
+    before = _page_before(request)
+    return render(request, "error.html", status, title=title, text=text, before=before)

@@ -15,6 +15,7 @@ from lamplighter.service.office import Office
 from lamplighter.service.people import People, Person, Scope
 from lamplighter.service.web import assets, words
 from lamplighter.service.web.security import CSRF_FIELD, cookie_name, needs
+from lamplighter.service.web.turns import Turns
 
 _SAID_SECONDS: Final = 60
 _SAID_MAX: Final = 500
@@ -83,15 +84,22 @@ def people(request: Request) -> People:
     return found
 
 
+def turns(request: Request) -> Turns:
+    """Turns at what reads a whole table."""
+    found: Turns = request.app.state.turns
+    return found
+
+
 TheOffice = Annotated[Office, Depends(office)]
 ThePeople = Annotated[People, Depends(people)]
+TheTurns = Annotated[Turns, Depends(turns)]
 
 
 def render(request: Request, template: str, status: int = HTTPStatus.OK, /, **context: Any) -> Response:
-    """A page. Besides `context` a template knows `person`, `csrf`, `csrf_field`, `now`, `path` and `said`."""
+    """A page. Besides `context` a template knows `person`, `csrf`, `csrf_field`, `now`, `path`, `said`."""
     state = request.state
     name = cookie_name("said", secure=state.secure)
-    said = unquote(request.cookies.get(name, ""))[:_SAID_MAX]
+    tone, _, said = unquote(request.cookies.get(name, "")).partition(" ")
     values = {
         "person": state.person,
         "csrf": state.csrf,
@@ -99,7 +107,8 @@ def render(request: Request, template: str, status: int = HTTPStatus.OK, /, **co
         "now": request.app.state.office.clock(),
         "path": request.url.path,
         "here": str(request.url.replace(scheme="", netloc="")),
-        "said": said,
+        "said": said[:_SAID_MAX],
+        "said_tone": "warn" if tone == "warn" else "good",
     }
     answer = HTMLResponse(_TEMPLATES.get_template(template).render(values | context), status)
     if said:
@@ -107,14 +116,17 @@ def render(request: Request, template: str, status: int = HTTPStatus.OK, /, **co
     return answer
 
 
-def go(request: Request, path: str, said: str = "") -> Response:
-    """On to a page of ours, where `said` stands once above all else: the answer to what was posted."""
+def go(request: Request, path: str, said: str = "", tone: str = "good") -> Response:
+    """On to a page of ours, where `said` stands once above all else: the answer to what was posted.
+
+    tone  good, or warn where something was not done
+    """
     answer = RedirectResponse(path, HTTPStatus.SEE_OTHER)
     if said:
         secure = request.state.secure
         answer.set_cookie(
             cookie_name("said", secure=secure),
-            quote(said[:_SAID_MAX]),
+            quote(f"{tone} {said[:_SAID_MAX]}"),
             max_age=_SAID_SECONDS,
             secure=secure,
             httponly=True,

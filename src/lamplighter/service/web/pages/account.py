@@ -1,12 +1,13 @@
 """One's own account: roles, password, API tokens."""
 
-from typing import Annotated, Final
+from collections.abc import Sequence
+from typing import Annotated, Final, NamedTuple
 
 from fastapi import APIRouter, Form
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lamplighter.kit import Instant
+from lamplighter.kit import Instant, UsageError
 from lamplighter.kit.instant import DAY
 from lamplighter.service.people import PASSWORD_MIN, Scope, UnauthenticatedError, scopes_of
 from lamplighter.service.web.page import Reader, ThePeople, go, render
@@ -14,6 +15,17 @@ from lamplighter.service.web.page import Reader, ThePeople, go, render
 router: Final = APIRouter()
 
 _DAYS: Final = (7, 30, 90, 365)
+
+
+class Given(NamedTuple):
+    """What was typed for a new token, to be shown again."""
+
+    label: str
+    days: int
+    scopes: Sequence[str]
+
+
+_NOTHING_GIVEN: Final = Given("", 90, (Scope.READ.value,))
 
 
 @router.get("/account")
@@ -36,8 +48,10 @@ def set_password(
         return _page(request, people, person, refusal="The two new passwords are not the same.")
     try:
         people.set_password(person, person.name, new, old)
-    except UnauthenticatedError:
-        return _page(request, people, person, refusal="The old password is wrong.")
+    except UnauthenticatedError as error:
+        return _page(request, people, person, refusal=_sentence(error))
+    except UsageError as error:
+        return _page(request, people, person, refusal=_sentence(error))
     return go(request, "/login", "Your password is changed: sign in with it.")
 
 
@@ -52,7 +66,11 @@ def issue(
 ) -> Response:
     """A token; its secret stands on this one page and nowhere else."""
     expires = Instant(request.app.state.office.clock() + days * DAY)
-    _, secret = people.issue_token(person, label.strip(), scopes_of(scope or ()), expires)
+    try:
+        _, secret = people.issue_token(person, label.strip(), scopes_of(scope or ()), expires)
+    except UsageError as error:
+        given = Given(label, days, scope or ())
+        return _page(request, people, person, refusal=_sentence(error), given=given)
     return _page(request, people, person, secret=secret)
 
 
@@ -64,7 +82,13 @@ def revoke(request: Request, people: ThePeople, person: Reader, number: int) -> 
 
 
 def _page(
-    request: Request, people: ThePeople, person: Reader, *, secret: str = "", refusal: str = ""
+    request: Request,
+    people: ThePeople,
+    person: Reader,
+    *,
+    secret: str = "",
+    refusal: str = "",
+    given: Given = _NOTHING_GIVEN,
 ) -> Response:
     return render(
         request,
@@ -75,5 +99,11 @@ def _page(
         days=_DAYS,
         secret=secret,
         refusal=refusal,
+        given=given,
         password_min=PASSWORD_MIN,
     )
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:]}."

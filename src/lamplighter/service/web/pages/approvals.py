@@ -28,7 +28,7 @@ router: Final = APIRouter()
 _DIGEST_DIGITS: Final = 64
 _DECIDED_SHOWN: Final = 10
 YOUNG: Final = 7 * DAY
-"""An account that was made, or made an approver, so short a time before its word is pointed out."""
+"""What happened to an account so short a time before its word is pointed out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,8 @@ def _asked(office: Office, person: Person, number: int) -> Asked:
     approved = max(earlier, key=lambda it: it.number, default=None)
     changes = diff(plan_form.document_of(approved.plan), plan) if approved is not None else []
     own = office.store.people.makings([person.name]).get(person.name.casefold())
-    why_not = _why_not(seen, versions, person, own)
+    made_by = own.makers(person.name, office.clock()) if own is not None else set()
+    why_not = _why_not(seen, versions, person, made_by)
     return Asked(
         seen, versions, approved, plan, tuple(changes), why_not, _mine(seen, person), _voices(office, number)
     )
@@ -154,17 +155,21 @@ def _voices(office: Office, number: int) -> tuple[Voice, ...]:
 
 def _warnings(making: Making, name: str, at: Instant, authors: set[str]) -> "Iterator[str]":
     for author in sorted(authors):
-        if author.casefold() in making.makers(name):
+        if author.casefold() in making.makers(name, at):
             yield f"the making of {author}, who wrote the plan"
-    for what, did in (("made", making.created), ("made an approver", making.approver)):
+    for it in making.lent(at):
+        yield f"{it.by} could speak for it, by a token"
+    for what, did in (
+        ("made", making.created),
+        ("made an approver", making.approver),
+        ("given a password", making.password),
+    ):
         if did is not None and at < did[1] + YOUNG:
             yield f"{what} less than {YOUNG // DAY} days before"
             return
 
 
-def _why_not(
-    seen: CampaignView, versions: "Iterable[PlanVersion]", person: Person, own: Making | None
-) -> str:
+def _why_not(seen: CampaignView, versions: "Iterable[PlanVersion]", person: Person, made_by: set[str]) -> str:
     campaign = seen.campaign
     name = person.name.casefold()
     if not person.may(Scope.APPROVE):
@@ -173,12 +178,12 @@ def _why_not(
         return "You wrote it: somebody else must approve it."
     if any(it.who.casefold() == name for it in versions):
         return "You wrote an earlier version of its plan: somebody else must approve it."
-    made_by = own.makers(person.name) if own is not None else set()
     for author in (campaign.created_by, *(it.who for it in versions)):
         if author.casefold() in made_by:
             return (
-                f"{author}, who wrote it, made your account, gave it the role of approver or set its "
-                "password: somebody must approve it who is not their making."
+                f"{author}, who wrote it, made your account, gave it the role of approver, reset its "
+                "password or issued a token that speaks for it: somebody must approve it who is not "
+                "their making."
             )
     board = campaign.plan.board
     if board is not None and board.seat_of(person.name) is None:

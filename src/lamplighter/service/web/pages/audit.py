@@ -1,25 +1,22 @@
 """The audit: who did what, whether its chain holds, and an export that anybody can verify elsewhere."""
 
-import tempfile
-from collections.abc import Iterator
 from contextlib import suppress
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TextIO
 
 from fastapi import APIRouter, Form
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from lamplighter.kit import DecodeError, UsageError, VerificationError
 from lamplighter.kit.chain import parse_head
 from lamplighter.service.office import Office
 from lamplighter.service.people import Person
-from lamplighter.service.web.page import Reader, TheOffice, render
+from lamplighter.service.web.page import Reader, TheOffice, TheTurns, render
 
 router: Final = APIRouter()
 
 _SHOWN: Final = 50
 _NUMBER_MAX: Final = 2**62
-_CHUNK: Final = 65_536
 _WORDS: Final = (
     "create", "revise", "approve", "vote", "start", "pause", "resume", "abort", "finish", "hold",
     "release hold", "call off", "open wave", "order", "add release", "withdraw release", "import",
@@ -46,7 +43,7 @@ def audit(
 
 @router.post("/audit/verify")
 def verify(
-    request: Request, person: Reader, office: TheOffice, head: Annotated[str, Form()] = ""
+    request: Request, person: Reader, office: TheOffice, turns: TheTurns, head: Annotated[str, Form()] = ""
 ) -> Response:
     """Follow the whole chain; through a head that was kept somewhere else, where there is one."""
     try:
@@ -54,7 +51,8 @@ def verify(
     except DecodeError as cause:
         raise UsageError(f"a head that was kept reads NUMBER:DIGEST: {cause}") from cause
     try:
-        end = office.store.audit.verify(head=known)
+        with turns.reading():
+            end = office.store.audit.verify(head=known)
     except VerificationError as refusal:
         return _page(request, person, office, broken=str(refusal), check=refusal.check)
     return _page(
@@ -63,22 +61,16 @@ def verify(
 
 
 @router.get("/audit/export")
-def export(person: Reader, office: TheOffice) -> StreamingResponse:
+def export(person: Reader, office: TheOffice, turns: TheTurns) -> Response:
     """The whole of it as JSON lines."""
     office.audit_head(person)
-    file = tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n")  # noqa: SIM115 # the stream closes it
-    # What is there is what is handed out: whoever verifies it finds the same fault.
-    with suppress(VerificationError):
-        office.store.audit.export(file)
-    file.seek(0)
 
-    def stream() -> Iterator[str]:
-        with file:
-            while chunk := file.read(_CHUNK):
-                yield chunk
+    def write(file: TextIO) -> None:
+        # What is there is what is handed out: whoever verifies it finds the same fault.
+        with suppress(VerificationError):
+            office.store.audit.export(file)
 
-    headers = {"Content-Disposition": 'attachment; filename="audit.jsonl"'}
-    return StreamingResponse(stream(), media_type="application/jsonl", headers=headers)
+    return turns.handed(person.name, "audit.jsonl", "application/jsonl", write)
 
 
 def _page(

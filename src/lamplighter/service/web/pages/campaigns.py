@@ -162,16 +162,34 @@ def campaign(
     request: Request, person: Reader, office: TheOffice, number: int, act: str = "", stratum: int = 0
 ) -> Response:
     """One campaign, as it stands; `act` opens the form of what is to be done to it."""
+    return _page(request, person, office, number, act, stratum)
+
+
+def _page(
+    request: Request,
+    person: Person,
+    office: Office,
+    number: int,
+    act: str = "",
+    stratum: int = 0,
+    *,
+    reason: str = "",
+    refusal: UsageError | None = None,
+) -> Response:
+    """The same; where an act was refused, with why, and the reason that was typed."""
     seen = view_of(office, person, number)
     acts = [it for it in OPERATOR_ACTS if CHART.allows(seen.campaign.status, it)]
     plan = seen.campaign.plan
     return render(
         request,
         "campaign.html",
+        HTTPStatus.OK if refusal is None else HTTPStatus.BAD_REQUEST,
         **live_context(office, seen, causes_of(request, office).of(seen, wait=False)),
         acts=[(it, _ASKED[it], EFFECTS[it]) for it in acts],
         asked_act=act,
         asked_stratum=stratum,
+        refusal=str(refusal or ""),
+        typed=reason,
         hold_effect=HOLD_EFFECT,
         reason_max=REASON_MAX,
         plan_text=plan_form.document_of(plan),
@@ -200,12 +218,15 @@ def do(
             f"a campaign can be told to {', '.join(it.value for it in OPERATOR_ACTS)}, not {act[:40]!r}"
         )
     seen = view_of(office, person, number)
-    if not CHART.allows(seen.campaign.status, wanted):
-        raise UsageError(
-            f"campaign {seen.campaign.name!r} is {seen.campaign.status.value} by now: "
-            f"it cannot {wanted.value} from there"
-        )
-    office.act(person, number, wanted, _reason(reason, needed=wanted is not Act.START))
+    try:
+        if not CHART.allows(seen.campaign.status, wanted):
+            raise UsageError(
+                f"campaign {seen.campaign.name!r} is {seen.campaign.status.value} by now: "
+                f"it cannot {wanted.value} from there"
+            )
+        office.act(person, number, wanted, _reason(reason, needed=wanted is not Act.START))
+    except UsageError as refusal:
+        return _page(request, person, office, number, act, reason=reason, refusal=refusal)
     said = f"{seen.campaign.name} was {_DONE[wanted]}. {EFFECTS[wanted]}"
     return go(request, f"/campaigns/{number}", said)
 
@@ -220,8 +241,12 @@ def release_hold(
     reason: Annotated[str, Form()] = "",
 ) -> Response:
     """Let a held stratum go on."""
-    view_of(office, person, number)
-    office.release_hold(person, number, stratum, _reason(reason, needed=True))
+    seen = view_of(office, person, number)
+    try:
+        office.release_hold(person, number, stratum, _reason(reason, needed=True))
+    except UsageError as refusal:
+        asked = next((it.id for it in seen.view.strata if it.name == stratum), 0)
+        return _page(request, person, office, number, "release", asked, reason=reason, refusal=refusal)
     return go(request, f"/campaigns/{number}", f"The hold of {stratum} was released. {HOLD_EFFECT}")
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Annotated, Any, Final, NamedTuple
 
 from fastapi import APIRouter, Form
@@ -84,9 +85,26 @@ class Stranded(NamedTuple):
         return [(it, self.verdicts[it]) for it in Verdict if it in STRANDED and self.verdicts[it]]
 
 
+class Refused(NamedTuple):
+    """An advisory that could not be declared: why, and what was typed."""
+
+    why: str
+    manufacturer: str
+    model: str
+    lowest: str
+    highest: str
+    reason: str
+
+
 @router.get("/")
 def show(request: Request, office: TheOffice, person: Reader, days: int = 30) -> Response:
     """All of it at one look."""
+    return _page(request, office, person, days)
+
+
+def _page(
+    request: Request, office: TheOffice, person: Reader, days: int = 30, refused: Refused | None = None
+) -> Response:
     now, store = office.clock(), office.store
     days = days if days in PERIODS else PERIODS[1]
     census = store.fleet.count(now)
@@ -110,6 +128,8 @@ def show(request: Request, office: TheOffice, person: Reader, days: int = 30) ->
     return render(
         request,
         "fleet.html",
+        HTTPStatus.OK if refused is None else HTTPStatus.BAD_REQUEST,
+        refused=refused,
         census=census,
         models=_models(
             census, _names(releases, cpl), histories([*samples, *_latest(samples, census)], since, now)
@@ -138,13 +158,17 @@ def advise(
     lowest: Annotated[str, Form()] = "",
 ) -> Response:
     """Declare versions vulnerable."""
-    which = Range(
-        hex16("manufacturer", manufacturer),
-        hex16("model", model) if model.strip() else None,
-        version("first version", lowest) if lowest.strip() else FirmwareVersion(0),
-        version("last version", highest),
-    )
-    office.store.fleet.advise(which, reason, person.name, office.clock())
+    try:
+        which = Range(
+            hex16("manufacturer", manufacturer),
+            hex16("model", model) if model.strip() else None,
+            version("first version", lowest) if lowest.strip() else FirmwareVersion(0),
+            version("last version", highest),
+        )
+        office.store.fleet.advise(which, reason, person.name, office.clock())
+    except UsageError as error:
+        refused = Refused(str(error), manufacturer, model, lowest, highest, reason)
+        return _page(request, office, person, refused=refused)
     return go(request, "/", "Declared vulnerable: who runs these versions is counted as exposed from now on.")
 
 

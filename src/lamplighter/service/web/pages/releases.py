@@ -1,22 +1,20 @@
 """Releases: what is in an image, who signed it, what the CPL says, who may have it; and bringing one in."""
 
 import csv
-import io
-from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple, TextIO
 
 from fastapi import APIRouter, File, Form, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from lamplighter.kit import DecodeError, FirmwareVersion, LamplighterError, UsageError
 from lamplighter.kit.cell import guard
 from lamplighter.registry import STRANDED, Procedure, Release, Verdict
 from lamplighter.registry.columns import device_cells
 from lamplighter.service.office import Added
-from lamplighter.service.web.page import Operator, Reader, TheOffice, go, render
+from lamplighter.service.web.page import Operator, Reader, TheOffice, TheTurns, go, render
 from lamplighter.service.web.pages.fleet import version
 from lamplighter.store.fleet import Census
 
@@ -169,29 +167,18 @@ def withdraw(
 
 
 @router.get("/releases/{number}/stranded.csv")
-def stranded(office: TheOffice, person: Reader, number: int) -> Response:
+def stranded(office: TheOffice, turns: TheTurns, person: Reader, number: int) -> Response:
     """A work order for each Device that will never have it."""
-    del person
     office.store.registry.listed(number)
-    return StreamingResponse(
-        _work_orders(office, number),
-        media_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="stranded-{number}.csv"'},
-    )
 
+    def write(file: TextIO) -> None:
+        writer = csv.writer(file)
+        writer.writerow((*_WORK_ORDER, "Verdict", "Reason"))
+        for device, verdict in office.store.registry.stranded(number):
+            cells = device_cells(device.eui, device.hub, device.cohort)
+            writer.writerow([*(guard(cells[title]) for title in _WORK_ORDER), verdict.name, verdict.value])
 
-def _work_orders(office: TheOffice, number: int) -> Iterator[str]:
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer)
-    writer.writerow((*_WORK_ORDER, "Verdict", "Reason"))
-    for device, verdict in office.store.registry.stranded(number):
-        cells = device_cells(device.eui, device.hub, device.cohort)
-        writer.writerow([*(guard(cells[title]) for title in _WORK_ORDER), verdict.name, verdict.value])
-        if buffer.tell() > 1 << 16:
-            yield buffer.getvalue()
-            buffer.seek(0)
-            buffer.truncate()
-    yield buffer.getvalue()
+    return turns.handed(person.name, f"stranded-{number}.csv", "text/csv; charset=utf-8", write)
 
 
 def _list(
