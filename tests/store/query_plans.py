@@ -26,14 +26,11 @@ def explained(database: Database, *words: str) -> Iterator[list[str]]:
             rows = connection.exec_driver_sql(f"{explain} {statement}", parameters).all()
             plans.append("\n".join(str(row[-1]) for row in rows))
 
-    engines = {database.engine, database._readers}
-    for engine in engines:
-        event.listen(engine, "before_cursor_execute", ask)
+    event.listen(database.engine, "before_cursor_execute", ask)
     try:
         yield plans
     finally:
-        for engine in engines:
-            event.remove(engine, "before_cursor_execute", ask)
+        event.remove(database.engine, "before_cursor_execute", ask)
 
 
 def analyse(database: Database) -> None:

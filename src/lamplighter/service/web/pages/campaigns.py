@@ -22,12 +22,11 @@ from lamplighter.registry import Verdict
 from lamplighter.service.office import OPERATOR_ACTS, CampaignView, Office
 from lamplighter.service.people import Person
 from lamplighter.service.web import chart, plan_form
-from lamplighter.service.web.page import Operator, Reader, TheOffice, go, render
+from lamplighter.service.web.page import REASON_MAX, Operator, Reader, TheOffice, go, reason_of, render
 from lamplighter.store.standings import Failed, Standing
 
 router: Final = APIRouter()
 
-REASON_MAX: Final = 500
 """Characters of a reason."""
 _EVENTS_SHOWN: Final = 12
 _STRATA_SHOWN: Final = 60
@@ -204,7 +203,7 @@ def do(
             f"campaign {seen.campaign.name!r} is {seen.campaign.status.value} by now: "
             f"it cannot {wanted.value} from there"
         )
-    office.act(person, number, wanted, _reason(reason, needed=wanted is not Act.START))
+    office.act(person, number, wanted, reason_of(reason, needed=wanted is not Act.START))
     said = f"{seen.campaign.name} was {_DONE[wanted]}. {EFFECTS[wanted]}"
     return go(request, f"/campaigns/{number}", said)
 
@@ -220,17 +219,8 @@ def release_hold(
 ) -> Response:
     """Let a held stratum go on."""
     view_of(office, person, number)
-    office.release_hold(person, number, stratum, _reason(reason, needed=True))
+    office.release_hold(person, number, stratum, reason_of(reason, needed=True))
     return go(request, f"/campaigns/{number}", f"The hold of {stratum} was released. {HOLD_EFFECT}")
-
-
-def _reason(text: str, *, needed: bool) -> str:
-    reason = " ".join(text.split())
-    if needed and not reason:
-        raise UsageError("say why: the record is read by people who were not there")
-    if len(reason) > REASON_MAX:
-        raise UsageError(f"a reason has at most {REASON_MAX} characters, not {len(reason)}")
-    return reason
 
 
 # --- what pages and the poller show alike
