@@ -334,6 +334,12 @@ class Replayed(TypedDict):
     revived: int
 
 
+class Dismissed(TypedDict):
+    """What came of putting dead letters away."""
+
+    dismissed: int
+
+
 class MessageNode(TypedDict):
     """A field of a message, or what fields stand in."""
 
@@ -678,6 +684,12 @@ class Client:
     def replay_dead_letters(self, ids: Iterable[int]) -> Replayed:
         """Read dead letters again."""
         return cast("Replayed", self._act("POST", "/dead-letters/replay", {"ids": list(ids)}))
+
+    def dismiss_dead_letters(self, ids: Iterable[int], reason: str) -> Dismissed:
+        """Put dead letters away for good that are nobody's fault."""
+        return cast(
+            "Dismissed", self._act("POST", "/dead-letters/dismiss", {"ids": list(ids), "reason": reason})
+        )
 
     def message(self, number: int) -> Message:
         """A message with every field, and what its signatures are worth."""

@@ -8,6 +8,7 @@ from tests.store.campaigning import PPMIDS, START, TARGET, Fleet, eui
 from lamplighter.campaign import Cause, Fact
 from lamplighter.campaign import plan as plans
 from lamplighter.kit.instant import HOUR, to_iso
+from lamplighter.store.inbox import Inbox, Incoming
 
 PLAN = """
 name = "spring"
@@ -283,7 +284,7 @@ def test_a_device_without_an_order_and_one_that_nobody_knows(run):
 def test_an_empty_inbox_says_so(run):
     """Nothing taken, nothing dead, nothing refused."""
     outcome = run("inbox", "list", "--json")
-    assert (0, {"waiting": 0, "dead": 0, "refused": [], "messages": []}) == (
+    assert (0, {"waiting": 0, "dead": 0, "refused": [], "messages": [], "next": None}) == (
         outcome.code,
         outcome.facts,
     )
@@ -295,3 +296,40 @@ def test_a_replay_wants_to_know_which(pki, run):
     assert 2 == run("inbox", "replay").code
     outcome = run("inbox", "replay", "7", "--keys", pki)
     assert 2 == outcome.code
+
+
+@pytest.fixture
+def letters(fleet):
+    """Five dead letters: three about another Supplier's updates."""
+    reasons = ["N39 for X, which is not being updated"] * 3 + ["no certificate"] * 2
+    Inbox(fleet.database).take_in(
+        [
+            Incoming(f"letter {number}".encode(), START, START, "N39", None, 1, (), reason)
+            for number, reason in enumerate(reasons)
+        ]
+    )
+
+
+@pytest.mark.usefixtures("letters")
+def test_dead_letters_are_listed_page_by_page(run):
+    """Each page says where the next begins; the last one, that there is none."""
+    first = run("inbox", "list", "--limit", "3", "--json").facts
+    assert ([1, 2, 3], 3) == ([it["id"] for it in first["messages"]], first["next"])
+    second = run("inbox", "list", "--limit", "3", "--after", "3", "--json").facts
+    assert ([4, 5], None) == ([it["id"] for it in second["messages"]], second["next"])
+    assert 2 == run("inbox", "list", "--all", "--after", "3").code
+
+
+@pytest.mark.usefixtures("letters")
+def test_dead_letters_are_put_away_by_id_or_by_words_of_their_reason(run):
+    """One of the two, and never without a word why; an id that is no dead letter is named."""
+    assert 2 == run("inbox", "dismiss", "--because", "x").code
+    assert 2 == run("inbox", "dismiss", "4", "--reason", "x", "--because", "x").code
+    assert 2 == run("inbox", "dismiss", "4").code
+    outcome = run("inbox", "dismiss", "4", "77", "--because", "x")
+    assert (2, True) == (outcome.code, "no dead letter has the id 77" in outcome.err)
+    assert {"dismissed": 1} == run("inbox", "dismiss", "4", "--because", "x", "--json").facts
+    words = ("--reason", "not being updated", "--because", "the other Supplier's")
+    assert {"dismissed": 3} == run("inbox", "dismiss", *words, "--json").facts
+    assert {"dismissed": 0} == run("inbox", "dismiss", *words, "--json").facts
+    assert [5] == [it["id"] for it in run("inbox", "list", "--json").facts["messages"]]

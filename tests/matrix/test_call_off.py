@@ -1,4 +1,4 @@
-"""Activations dated to a quiet hour and called off before it: real octets; the lab's DCC, hubs, HCALCSs.
+"""Activations dated to a quiet hour, called off before it or late for it: real octets; the lab's DCC, hubs.
 
 The Supplier and the lab meet at the DCC's services alone; nights pass in seconds on the lab's clock.
 """
@@ -16,6 +16,7 @@ from lamplighter.campaign.windows import Kind, Window
 from lamplighter.kit import Instant
 from lamplighter.kit.instant import DAY, HOUR, MINUTE
 from lamplighter.lab import homes
+from lamplighter.lab.devices import events
 from lamplighter.lab.faults import Scheduled
 from lamplighter.protocol import duis
 from lamplighter.registry import DeviceType
@@ -216,3 +217,24 @@ def test_a_word_that_comes_too_late_is_overruled_by_what_the_device_runs(store):
         eui: version == NEW_VERSION for eui, version in truth.items()
     }
     assert Stage.PROVEN in stages.values()
+
+
+def test_activations_that_the_dcc_was_away_for_wait_for_the_next_quiet_hour(store):
+    """From ten at night to eight in the morning nobody can send: no switch reboots at breakfast."""
+    midnight = Instant(homes.START - homes.START % DAY + DAY)
+    away = Scheduled("dcc-outage", Instant(midnight - 2 * HOUR), Instant(midnight + 8 * HOUR))
+    late = Window(21 * 60 + 59, 22 * 60 + 30, kinds=frozenset({Kind.ACTIVATE}))  # as it goes away
+    night = Night(store, "away", faults=[away], windows=(late,))
+    night.until({Stage.PROVEN})
+    booted = [
+        at
+        for at, source, event in night.lab.world.events
+        if isinstance(event, events.Booted)
+        and event.version == NEW_VERSION
+        and source in map(str, night.switches)
+    ]
+    assert [(midnight // DAY + 1, True)] * 6 == [(at // DAY, 2 <= at % DAY // HOUR < 4) for at in booted]
+    commands, images = night.commands()  # with those that the DCC was not there for
+    assert {1} == {at // DAY - midnight // DAY for _, _, at in commands[-len(night.switches) :]}
+    assert {1} == set(images.values())
+    assert [] == store.record.recount(night.campaign)

@@ -16,7 +16,7 @@ from lamplighter.campaign.next import Order
 from lamplighter.campaign.state import IMPLIES, Stage
 from lamplighter.campaign.status import CampaignStatus
 from lamplighter.kit import Instant
-from lamplighter.kit.instant import HOUR, from_iso
+from lamplighter.kit.instant import DAY, HOUR, from_iso
 from lamplighter.lab.devices import Behaviour, Manner
 from lamplighter.lab.faults import Scheduled
 from lamplighter.planning.assumptions import Assumptions, Range
@@ -266,4 +266,31 @@ def test_the_paper_decides_as_the_store_does(tmp_path, case):
     assert decisions > 100
     if bad is not None:
         assert paper.held_at, "bad firmware is held"
+    fleet.close()
+
+
+def test_on_paper_too_nothing_is_activated_after_the_quiet_hour_that_the_dcc_was_away_for(tmp_path):
+    """Handed over at eight in the morning: dated to the coming night, as the store's own are."""
+    body = PLAN.format(kind="HCALCS", more='activate_at = "02:00-04:00"\n')
+    plan = plans.parse(body.replace('proof = "3d"', 'proof = "3d"\nactivation = "3d"'))
+    fleet = Fleet(f"sqlite:///{tmp_path / 'db'}", Procedure.TWO_STEP)
+    fleet.devices(range(40), SWITCHES)
+    from lamplighter.store import Store
+
+    paper = Paper(
+        plan,
+        Procedure.TWO_STEP,
+        registered(Store(fleet.database), plan, fleet.registry.release("R")),
+        START,
+    )
+    paper.commit(decide(plan, paper.view(START), [], START), START)
+    [update] = paper.hand_over(START)
+    evening, morning = Instant(START + 10 * HOUR), Instant(START + 23 * HOUR)
+    paper.tell(update.devices, Stage.IMAGE_VERIFIED, evening)
+    assert paper.commit(decide(plan, paper.view(evening), paper.ready(evening, 100), evening), evening)
+    [handed] = paper.hand_over(morning)
+    assert Order.ACTIVATE_FIRMWARE is handed.kind
+    assert {(morning // DAY + 1, True)} == {
+        (at // DAY, 2 <= at % DAY // HOUR < 4) for at in handed.execution_at
+    }
     fleet.close()

@@ -185,8 +185,8 @@ class Side:
     def pass_(self, microseconds):
         self.now = Instant(self.now + microseconds)
 
-    def stages(self):
-        """Where every update stands, by Device."""
+    def progress(self):
+        """How far every update is, by Device."""
         from sqlalchemy import select
 
         from lamplighter.store import schema as s
@@ -194,7 +194,11 @@ class Side:
         columns = s.device_update.c
         with self.store.database.reading() as connection:
             rows = connection.execute(select(columns.device, columns.progress))
-            return {device: Progress(progress).stage for device, progress in rows}
+            return {device: Progress(progress) for device, progress in rows}
+
+    def stages(self):
+        """Where every update stands, by Device."""
+        return {device: progress.stage for device, progress in self.progress().items()}
 
     def stage(self):
         """Where the only update stands."""

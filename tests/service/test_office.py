@@ -91,13 +91,14 @@ ASKS = {
     "dead_letters": Scope.READ, "audit": Scope.READ, "audit_head": Scope.READ,
     "add_release": Scope.OPERATE, "mark": Scope.OPERATE, "withdraw": Scope.OPERATE,
     "create": Scope.OPERATE, "revise": Scope.OPERATE,
-    "act": Scope.OPERATE, "release_hold": Scope.OPERATE, "replay": Scope.OPERATE, "call_off": Scope.OPERATE,
+    "act": Scope.OPERATE, "release_hold": Scope.OPERATE, "replay": Scope.OPERATE, "dismiss": Scope.OPERATE,
+    "call_off": Scope.OPERATE,
     "approve": Scope.APPROVE, "vote": Scope.APPROVE,
 }  # fmt: skip
 ARGUMENTS = {
     "key": "spring", "campaign": "spring", "release": "R", "plan": TOML, "octets": b"x", "name": "n",
     "act": Act.PAUSE, "stratum": "s", "choice": Choice.APPROVE, "eui": eui(1), "number": 1, "ids": [1],
-    "security": "CVE-2026-1234",
+    "security": "CVE-2026-1234", "reason": "why",
 }  # fmt: skip
 
 
@@ -516,6 +517,24 @@ def test_dead_letters_are_read_again_by_an_operator_and_noted(scene):
     entry = scene.store.audit.entries(what="replay")[-1]
     assert ("operator1", f"1 of 1 wait to be applied: {number}") == (entry.who, entry.detail)
     assert [] == list(scene.office.dead_letters(scene.person("viewer1")))
+
+
+def test_dead_letters_that_are_nobodys_fault_are_put_away_by_an_operator_who_says_why(scene):
+    """Nothing said, a number that is none, and too many: refused, and none is put away."""
+    number = dead(scene, b"news of another Supplier's")
+    operator = scene.person("operator1")
+    for ids, reason, said in (
+        ([number], " ", "say why"),
+        ([number, number + 1], "not ours", f"number {number + 1}"),
+        (range(2_000), "not ours", "1 to 1000"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            scene.office.dismiss(operator, ids, reason)
+    assert (0, 1) == scene.store.inbox.counts()
+    assert 1 == scene.office.dismiss(operator, [number], "not ours")
+    [entry] = scene.store.audit.entries(what="dismiss")
+    assert ("operator1", f"1 put away (not ours): {number}") == (entry.who, entry.detail)
+    assert (0, 0) == scene.store.inbox.counts()
 
 
 def test_a_held_stratum_is_released_with_a_name_and_a_reason(scene):

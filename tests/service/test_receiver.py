@@ -10,9 +10,9 @@ from contextlib import closing
 
 import httpx2
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import event, make_url
 
-from lamplighter.kit import Eui64, LamplighterError
+from lamplighter.kit import Eui64, Instant, LamplighterError
 from lamplighter.lab.pki import Pki
 from lamplighter.protocol import duis
 from lamplighter.protocol.smki import Role
@@ -20,8 +20,9 @@ from lamplighter.service import receiver as module
 from lamplighter.service.door import Limits
 from lamplighter.service.gateway import Parties
 from lamplighter.service.listener import Listener
-from lamplighter.service.receiver import MAX_MESSAGE_OCTETS, RECEIVE_PATH, Receiver, replay
+from lamplighter.service.receiver import MAX_MESSAGE_OCTETS, RECEIVE_PATH, Receiver, replay, replay_all
 from lamplighter.store import Store
+from lamplighter.store.inbox import Incoming
 
 from .parties import (
     BROKER,
@@ -557,6 +558,32 @@ def test_a_device_that_is_unknown_yet_is_heard_once_its_key_is_there(store):
     assert (0, 1) == store.inbox.counts()
     assert 1 == replay(store, knowing, [letter.letter.id], NOW)
     assert (1, 0) == store.inbox.counts()
+
+
+@ON_BOTH
+def test_all_dead_letters_are_read_again_in_pages_each_with_its_own_commit(store, monkeypatch):
+    """However many lie there, few are in memory; those that stay dead are not read twice."""
+    monkeypatch.setattr(module, "REPLAYED_AT_ONCE", 20)
+    octets = by_dsp(delivered())
+    lot = [
+        # Equal but for when the DCC wrote them.
+        Incoming(octets, NOW, Instant(NOW + number), "N60", None, 1, (), "no certificate of it is known")
+        for number in range(50)
+    ]
+    store.inbox.take_in(lot)
+    read = []
+
+    def note(_connection, _cursor, statement, parameters, *_):
+        if "inbox.octets" in statement:
+            read.append(len(parameters))
+
+    event.listen(store.database.engine, "before_cursor_execute", note)
+    assert (50, 50) == replay_all(store, PARTIES, NOW, "operator1")
+    assert [20, 20, 10] == read
+    details = [it.detail.partition(":")[0] for it in store.audit.entries(what="replay")]
+    assert ["20 of 20 wait to be applied"] * 2 + ["10 of 10 wait to be applied"] == details
+    assert (50, 0) == store.inbox.counts()
+    assert (0, 0) == replay_all(store, PARTIES, NOW)
 
 
 def test_a_device_that_lies_is_a_dead_letter_and_no_refusal(post, store):

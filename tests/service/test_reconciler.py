@@ -613,6 +613,144 @@ def test_a_call_off_that_the_dcc_refuses_leaves_the_device_to_its_activation(sid
     assert (Stage.PROVEN, CampaignStatus.ABORTED) == (side.stage(), status(side, dated))
 
 
+# Activations that are dated, and a lane that is late
+
+
+@pytest.fixture
+def nightly(side):
+    """An HCALCS that holds its image; its activation is ordered for the night while nobody can send it."""
+    side.register(HCALCS_DEVICE)
+    campaign = side.begin(DeviceType.HCALCS, activate_at=(60, 120))
+    side.settle()
+    side.dcc.reply = unreachable
+    side.arrive(receipt())
+    assert Stage.QUEUED is side.stage()
+    return campaign
+
+
+def until_next(side, hour, minute=0):
+    """Let time pass until it is that time of day (UTC); in November clocks in London show it, too."""
+    side.pass_((hour * HOUR + minute * MINUTE - side.now) % DAY)
+
+
+def night_of(at):
+    """The day, and the hour of it, of a time."""
+    return at // DAY, at % DAY // HOUR
+
+
+def executions(side):
+    """When Devices were told to activate."""
+    return [execution for _, execution in commands(side)]
+
+
+def test_threat_an_activation_that_missed_its_hour_is_not_sent_at_breakfast(side, nightly):
+    """A Device that is told too late activates at once: it is told of the next night instead."""
+    until_next(side, 8)
+    side.dcc.reply = side.dcc.accept
+    side.settle()
+    assert [(side.now // DAY + 1, 1)] == [night_of(at) for at in executions(side)]
+    assert (Stage.ACTIVATION_SENT, CampaignStatus.RUNNING) == (side.stage(), status(side, nightly))
+    assert [] == side.store.record.recount(nightly)
+
+
+@pytest.mark.parametrize(("minutes", "nights"), [(11, 0), (10, 1), (1, 1)])
+@pytest.mark.usefixtures("nightly")
+def test_an_activation_is_not_sent_just_before_its_time(side, minutes, nights):
+    """Ten minutes are for the way to the Device; with more there is time."""
+    [waiting] = side.open()
+    today = waiting.execution_at // DAY
+    side.pass_(waiting.execution_at - minutes * MINUTE - side.now)
+    side.dcc.reply = side.dcc.accept
+    side.settle()
+    assert [(today + nights, 1)] == [night_of(at) for at in executions(side)]
+
+
+@pytest.mark.usefixtures("nightly")
+def test_a_lane_that_stands_still_for_weeks_uses_no_attempt_and_no_step_up(side):
+    """Night after night it is ordered anew; at last it is sent, and proven as if nothing had been."""
+    [(device, before)] = side.progress().items()
+    for _ in range(20):
+        until_next(side, 3)
+        side.settle()
+    assert {device: before} == side.progress()
+    side.dcc.reply = side.dcc.accept
+    until_next(side, 8)
+    side.settle()
+    [(counter, at)] = commands(side)
+    assert (side.now // DAY + 1, 1) == night_of(at)
+    side.arrive(outcome(counter, at=at))
+    assert (Stage.PROVEN, 1) == (side.stage(), side.progress()[device].attempt)
+    assert ["UpdateFirmware"] == [it for it in side.dcc.asked if it.startswith("Update")]
+
+
+@pytest.mark.usefixtures("nightly")
+def test_what_was_postponed_can_still_be_called_off(side):
+    """A hold in the morning: what lies in the outbox for the next night is taken back."""
+    until_next(side, 3)
+    side.settle()
+    with side.store.database.writing() as connection:
+        connection.execute(update(s.stratum).values(held_at=side.now, held_because="harm"))
+    asked = len(side.dcc.asked)
+    side.dcc.reply = side.dcc.accept
+    side.reconciler.tick_records()
+    side.pass_(MINUTE)
+    side.settle()
+    assert (Stage.CALLED_OFF, []) == (side.stage(), side.dcc.asked[asked:])
+
+
+@pytest.mark.usefixtures("nightly")
+def test_transforms_that_take_until_the_hour_are_not_sent(side):
+    """The pre-command came, and came too late: it is not signed over to the Device, but asked for anew."""
+    [waiting] = side.open()
+    side.pass_(waiting.execution_at - 11 * MINUTE - side.now)
+
+    def slow(request):
+        side.dcc.reply = side.dcc.accept
+        side.pass_(2 * MINUTE)
+        return side.dcc.accept(request)
+
+    side.dcc.reply = slow
+    side.settle()
+    assert ["ActivateFirmware", "ActivateFirmware", "SignedPreCommand"] == side.dcc.asked[-3:]
+    assert [(waiting.execution_at // DAY + 1, 1)] == [night_of(at) for at in executions(side)]
+
+
+@pytest.mark.usefixtures("nightly")
+def test_a_command_that_may_have_been_sent_is_not_sent_after_its_hour(side):
+    """The DCC's answer was lost, and then the DCC: what the Device says, or runs, decides."""
+    side.dcc.reply = lambda request: (
+        no_answer(request) if isinstance(request.body, duis.SignedPreCommand) else side.dcc.accept(request)
+    )
+    side.pass_(MINUTE)
+    side.settle()
+    [(counter, at)] = commands(side)
+    until_next(side, 8)
+    side.dcc.reply = side.dcc.accept
+    side.settle()
+    assert ([(counter, at)], Stage.ACTIVATION_SENT, []) == (commands(side), side.stage(), side.open())
+    side.arrive(outcome(counter, at=at))
+    assert Stage.PROVEN is side.stage()
+
+
+def test_a_paused_campaign_lets_its_activations_go_to_the_next_night(side, nightly):
+    """A pause lets go out what was ordered; but never by day."""
+    side.act(nightly, Act.PAUSE)
+    until_next(side, 8)
+    side.dcc.reply = side.dcc.accept
+    side.settle()
+    assert [(side.now // DAY + 1, 1)] == [night_of(at) for at in executions(side)]
+
+
+def test_an_activation_that_missed_its_hour_is_not_ordered_anew_for_an_ended_campaign(side, nightly):
+    """Aborted in the morning, before the lane is back: nothing goes out."""
+    asked = len(side.dcc.asked)
+    until_next(side, 8)
+    side.act(nightly, Act.ABORT)
+    side.dcc.reply = side.dcc.accept
+    side.settle()
+    assert (Stage.CANCELLED, []) == (side.stage(), side.dcc.asked[asked:])
+
+
 # Leases, failures, clocks
 
 

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from lamplighter.campaign import Fact, Stage
 from lamplighter.campaign.status import CHART, Act, CampaignStatus
 from lamplighter.kit import IllegalTransitionError, Instant, UsageError
+from lamplighter.kit.instant import SECOND
 from lamplighter.registry import BUCKETS, DeviceStatus, Verdict, bucket
-from lamplighter.store.campaigns import spans
+from lamplighter.store.campaigns import note, spans
 from tests.store.campaigning import HOUR, ONE_WAVE, PPMIDS, START, SWITCHES, TARGET, Fleet, Wave, eui
+from tests.store.query_plans import analyse, explained
 
 CANARY = replace(ONE_WAVE, waves=(Wave("canary", 0.01, 5), Wave("tenth", 0.1), Wave("all", 1.0)))
 
@@ -355,3 +357,41 @@ def test_a_pardon_lapses_as_failures_come_right(fleet):
         fleet.hear(campaign, eui(number), Fact.VERSION_READ, START, version=TARGET)
     fleet.tick(campaign, START)
     assert 40 == fleet.campaigns.view(campaign, START).strata[0].pardoned
+
+
+# --- what it costs
+
+
+def test_a_look_at_a_campaign_does_not_go_through_its_reads_and_activations(fleet):
+    """They come one or a few a batch, and a batch is an entry of the audit: both by their own indexes."""
+    fleet.devices(range(20))
+    campaign = fleet.start()
+    fleet.make(campaign, 20)
+    many = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 20000)"
+    with fleet.database.writing() as connection:
+        connection.exec_driver_sql(
+            f"{many} INSERT INTO batch (campaign, kind, step, devices, created_at, deadline)"
+            f" SELECT {campaign.id}, '11.2', 17, 1, {START} - n * CAST({130 * SECOND} AS BIGINT), 1 FROM n"
+        )
+        for _ in range(2_000):
+            note(connection, campaign.id, START, "policy", "order", "{}", "batch 1")
+    analyse(fleet.database)
+    with (
+        explained(fleet.database, "sum(CASE WHEN") as ordered,
+        explained(fleet.database, "sum(batch.devices)", "FROM campaign") as last_day,
+        explained(fleet.database, "FROM audit") as acts,
+    ):
+        view = fleet.campaigns.view(campaign, Instant(START + HOUR // 2))
+        events = fleet.campaigns.events(campaign.id)
+    assert (20, 20, 20 + 650) == (view.ordered, view.last_hour, view.last_day)
+    assert ["create", "start"] == [it.what for it in events]
+    assert ["ix_batch_updates"] == [_index(plan) for plan in ordered]
+    assert ["ix_batch_campaign"] == [_index(plan) for plan in last_day]
+    assert ["ix_audit_acts"] == [_index(plan) for plan in acts]
+
+
+def _index(plan):
+    """The index of batches, or of the audit, that a plan goes by."""
+    found = {it.strip("():,") for it in plan.split() if it.startswith(("ix_batch_", "ix_audit_"))}
+    assert 1 == len(found), plan
+    return found.pop()

@@ -184,6 +184,30 @@ def test_a_replay_raises_the_dead_or_renews_the_reason(store, inbox):
     assert 2 == len(stored(store))
 
 
+def test_what_is_put_away_is_dead_no_more_and_the_message_stays(store, inbox):
+    """With a name and a word why in the audit; what is no dead letter is left alone."""
+    inbox.take_in([message(b"one", reason="not ours"), message(b"two", reason="why"), message(b"three")])
+    assert 1 == inbox.dismiss([1, 3, 9], Instant(NOW + 1), "operator1", "the other Supplier's")
+    assert ([2], 3) == (inbox.dead_numbers(), len(inbox.letters([1, 2, 3])))
+    assert 0 == inbox.dismiss([1], Instant(NOW + 2), "operator1", "again")
+    [entry] = store.audit.entries(what="dismiss")
+    assert ("operator1", "dead letters", "1 put away (the other Supplier's): 1") == (
+        entry.who, entry.subject, entry.detail,
+    )  # fmt: skip
+    assert [False] == inbox.take_in([message(b"one", reason="not ours")])
+    assert [2] == inbox.dead_numbers()
+
+
+def test_dead_letters_are_found_by_words_in_their_reason(inbox):
+    """In capitals or not, page by page; a sign that means something to the database means itself."""
+    reasons = ["N39 for X, which is not being updated", "100 % odd", "n39, NOT BEING UPDATED", "100 what odd"]
+    inbox.take_in([message(reason.encode(), reason=reason) for reason in reasons])
+    assert [1, 3] == inbox.dead_numbers(saying="Not being updated")
+    assert ([3], [1]) == (inbox.dead_numbers(1, saying="being"), inbox.dead_numbers(0, 1, "being"))
+    assert [2] == inbox.dead_numbers(saying="100 %")
+    assert {1, 4} == inbox.dead_among([4, 1, 5, *range(7, 2_000)])
+
+
 def test_refusals_are_counted_by_day_and_reason(inbox):
     """Sums, not rows; a reason that is too long is cut."""
     inbox.count_refusals({"xml-digest": 2, "xml-signer": 1}, NOW)

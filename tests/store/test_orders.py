@@ -329,6 +329,92 @@ def test_activations_that_are_ordered_one_by_one_are_spread_over_the_quiet_hour_
     assert 20 == len(set(dates))
 
 
+def test_an_activation_is_never_dated_to_a_quiet_hour_that_is_about_to_begin(switches):
+    """Five minutes before it there is no time to tell the Device: the next night."""
+    night = Instant(START - START % DAY + DAY)
+    switches.devices(range(2), SWITCHES)
+    campaign = switches.start(replace(ONE_WAVE, activate_at=(120, 180)))
+    switches.make(campaign, 2)
+    failed(switches, campaign, range(2), fact=Fact.IMAGE_VERIFIED)
+    again(switches, campaign, ACTIVATE, FIRST_STEP + 1, Instant(night + 2 * HOUR - 5 * MINUTE))
+    dates = [row[0] for row in switches.rows("SELECT execution_at FROM request WHERE device IS NOT NULL")]
+    assert {(night // DAY + 1, 2)} == {(it // DAY, it % DAY // HOUR) for it in dates}
+
+
+@pytest.fixture
+def unsent(switches):
+    """A campaign of four HCALCSs whose activations, one batch, are ordered for the night and not sent."""
+    switches.devices(range(4), SWITCHES)
+    campaign = switches.start(replace(ONE_WAVE, activate_at=(120, 180)))
+    switches.make(campaign, 4)
+    switches.answer(START)
+    failed(switches, campaign, range(4), fact=Fact.IMAGE_VERIFIED)
+    again(switches, campaign, ACTIVATE, FIRST_STEP + 1, after(1))
+    return campaign
+
+
+def activations(switches):
+    """(counter, batch, Device, execution, response) of each, by counter."""
+    return switches.rows(
+        "SELECT q.counter, q.batch, q.device, q.execution_at, q.response_code FROM request q"
+        " JOIN batch b ON b.id = q.batch WHERE b.kind = '11.3' ORDER BY q.counter"
+    )
+
+
+def postpone(switches, campaign, counters, now):
+    fence = switches.leases.take("outbox", "lane", now, HOUR)
+    return switches.orders.postpone(fence, campaign, counters, now)
+
+
+def test_what_is_postponed_leaves_its_batch_and_stays_in_its_step(switches, unsent):
+    """Those that were sent in time have their deadline; the others get a night and a deadline anew."""
+    before = [row[0] for row in activations(switches)]
+    progress = switches.progress(unsent, eui(0))
+    assert 2 == postpone(switches, unsent, before[:2], after(24))
+    rows = activations(switches)
+    assert ["renewed", "renewed", None, None, None, None] == [row[4] for row in rows]
+    assert [row[2] for row in rows[:2]] == [row[2] for row in rows[4:]]
+    assert {1} == {new[3] // DAY - old[3] // DAY for old, new in zip(rows[:2], rows[4:], strict=True)}
+    assert progress == switches.progress(unsent, eui(0))
+    sizes = "SELECT COUNT(*) FROM device_update u JOIN batch b ON b.id = u.batch GROUP BY b.id ORDER BY b.id"
+    assert [(2,), (2,)] == switches.rows(sizes)
+    [(due,)] = switches.rows("SELECT due_at FROM batch ORDER BY id DESC LIMIT 1")
+    assert after(24) + unsent.plan.deadlines.activation == due
+    assert [] == switches.record.recount(unsent.id)
+    whole = switches.rows("SELECT detail FROM audit WHERE what = 'postpone'")
+    assert [(f"2 activations to the next quiet hour, the first in place of {before[0]}",)] == whole
+
+
+def test_what_is_no_longer_to_be_activated_is_not_postponed(switches, unsent):
+    """Recalled, signed, proven by its own word, and gone from the portfolio: none is ordered anew."""
+    counters = {row[2]: row[0] for row in activations(switches)}
+    of = [counters[int(eui(number)) - (1 << 63)] for number in range(4)]
+    with switches.database.writing() as connection:
+        request = s.request.c.counter
+        taken_back = {"answered_at": START, "response_code": "recalled"}
+        connection.execute(update(s.request).where(request == of[0]).values(taken_back))
+        connection.execute(update(s.request).where(request == of[1]).values(command=b"signed"))
+    switches.hear(unsent, eui(2), Fact.VERSION_READ, after(2), version=TARGET)
+    switches.registry.put_devices(
+        [Device(eui(3), hub(3), replace(SWITCHES, status=DeviceStatus.DECOMMISSIONED))]
+    )
+    assert 0 == postpone(switches, unsent, of, after(24))
+    assert 4 == len(activations(switches))
+    stages = [switches.progress(unsent, eui(number)).stage for number in range(4)]
+    assert [Stage.QUEUED, Stage.QUEUED, Stage.PROVEN, Stage.WITHDRAWN] == stages
+    assert [] == switches.record.recount(unsent.id)
+
+
+def test_threat_a_sender_that_has_lost_its_lane_postpones_nothing(switches, unsent):
+    """Another one may have sent them in the meantime."""
+    before = activations(switches)
+    fence = switches.leases.take("outbox", "one", START, HOUR)
+    switches.leases.take("outbox", "two", after(2), HOUR)
+    with pytest.raises(LeaseLostError):
+        switches.orders.postpone(fence, unsent, [row[0] for row in before], after(24))
+    assert before == activations(switches)
+
+
 def test_ends_and_deferrals(fleet):
     """Each end has the step and the cause of the update; what is put off is looked at then."""
     fleet.devices(range(4))

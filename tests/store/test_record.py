@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from lamplighter.campaign import Cause, Evidence, Fact, Progress, Stage, fold
 from lamplighter.campaign.state import FIRST_STEP, FLYING, IMPLIES, READY, SUBS, implied
 from lamplighter.kit import Eui64, FirmwareVersion, Instant, UsageError
+from lamplighter.kit.instant import DAY
 from lamplighter.registry import Cohort, Device, DeviceStatus, DeviceType
 from lamplighter.store import Database, Fence, LeaseLostError, record, registry
 from lamplighter.store import schema as s
@@ -587,6 +588,22 @@ def test_a_message_of_many_devices_is_applied_to_those_that_it_can_be(ordered):
     first = "N62 for 00-00-00-00-00-00-00-05, which is not being updated"
     assert {inbox: f"{first}; and 2 more like it"} == ordered.dead_letters()
     assert [Stage.ON_DEVICE] * 2 + [Stage.QUEUED] == [ordered.progress(it).stage for it in range(3)]
+
+
+def test_a_device_that_another_supplier_updates_still_says_what_it_runs(ordered):
+    """N39 of one that is in no campaign: a dead letter, and the registry hears of the version."""
+    words = {"device": Eui64.of(5), "fact": "ACTIVATED", "version": OTHER}
+    inbox = ordered.deliver(words, {"device": Eui64.of(6)}, code="N39")
+    ordered.apply()
+    assert [inbox] == list(ordered.dead_letters())
+    assert [(Eui64.of(5), OTHER, LATER)] == ordered.rows(select(s.reported))
+
+
+def test_a_letter_of_long_ago_that_is_read_again_says_nothing_of_what_a_device_runs_today(ordered):
+    """It may have been updated since, and the registry may know."""
+    ordered.deliver({"device": Eui64.of(5), "fact": "ACTIVATED", "version": OTHER}, code="N39")
+    ordered.apply(now=LATER + DAY)
+    assert [] == ordered.rows(select(s.reported))
 
 
 def test_a_replayed_letter_that_fails_again_has_its_reason_renewed(ordered):

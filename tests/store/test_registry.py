@@ -12,7 +12,7 @@ from sqlalchemy import inspect, select, text
 
 from lamplighter.campaign import Fact
 from lamplighter.kit import Eui64, FirmwareVersion, ImageHash, Instant, UsageError
-from lamplighter.kit.instant import HOUR
+from lamplighter.kit.instant import DAY, HOUR
 from lamplighter.registry import (
     Cohort,
     CplEntry,
@@ -32,6 +32,7 @@ from lamplighter.store import schema as s
 from lamplighter.store.database import Database
 from lamplighter.store.registry import Registry, note_versions
 from tests.store import campaigning
+from tests.store.query_plans import analyse, explained
 
 NOW = Instant(1_900_000_000_000_000)
 OLD, NEW, OTHER = FirmwareVersion(1), FirmwareVersion(2), FirmwareVersion(3)
@@ -346,6 +347,71 @@ def test_what_a_device_itself_has_said_since_holds(database_url):
     assert [campaigning.TARGET, campaigning.OLD] == versions
     fleet.registry.put_arrays(old, as_of=said_at)
     assert campaigning.OLD == fleet.registry.device(told[0]).cohort.firmware
+    fleet.close()
+
+
+EPOCHS, PIECES = 40, 5_000  # much evidence, of ten days an epoch
+
+
+def much_evidence(fleet, pieces):
+    """Evidence of other updates, so many pieces an epoch, up to START."""
+    epoch = f"n / {pieces}"
+    at = f"{campaigning.START} - CAST({EPOCHS} - {epoch} AS BIGINT) * {10 * DAY}"
+    with fleet.database.writing() as connection:
+        connection.exec_driver_sql(
+            "WITH RECURSIVE n (n) AS"
+            f" (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < {EPOCHS * pieces - 1})"
+            " INSERT INTO evidence (epoch, device_update, step, fact, at, message, cause, detail)"
+            f" SELECT {epoch}, 1000000 + n, 16, 'ACCEPTED', {at}, 'I99', 0, '' FROM n"
+        )
+
+
+def said(fleet, epoch, at):
+    """Every update's Device has said that it runs the new version."""
+    with fleet.database.writing() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO evidence (epoch, device_update, step, fact, at, message, cause, detail, version)"
+                " SELECT :epoch, id, 16, 'ACTIVATED', :at, 'N39', 0, '', :version FROM device_update"
+            ),
+            {"epoch": epoch, "at": at, "version": campaigning.TARGET.number},
+        )
+
+
+@pytest.mark.parametrize(("since", "version"), [(25 * DAY, campaigning.TARGET), (15 * DAY, campaigning.OLD)])
+def test_what_a_device_said_epochs_ago_holds_against_a_file_that_is_older(database_url, since, version):
+    """Not the latest epoch alone is asked, but each that may hold a word of after the file."""
+    fleet = campaigning.Fleet(database_url)
+    fleet.devices(range(2))
+    fleet.make(fleet.start(), 2)
+    much_evidence(fleet, 3)
+    said(fleet, EPOCHS - 2, campaigning.START - 20 * DAY)
+    old = Devices.of([Device(campaigning.eui(0), campaigning.hub(0), campaigning.PPMIDS)])
+    fleet.registry.put_arrays(old, as_of=Instant(campaigning.START - since))
+    assert version == fleet.registry.device(campaigning.eui(0)).cohort.firmware
+    fleet.close()
+
+
+def test_what_a_device_said_is_looked_up_and_not_looked_for_in_all_evidence(database_url):
+    """Each answer of the DCC, and each part of an import, asks; and only the latest epochs."""
+    fleet = campaigning.Fleet(database_url)
+    fleet.devices(range(40))
+    campaign = fleet.start()
+    fleet.make(campaign, 40)
+    much_evidence(fleet, PIECES)
+    said(fleet, EPOCHS, campaigning.START)
+    analyse(fleet.database)
+    old = Devices.of([Device(campaigning.eui(0), campaigning.hub(0), campaigning.PPMIDS)])
+    with (
+        explained(fleet.database, "INSERT INTO heard", "evidence") as plans,
+        explained(fleet.database, "SELECT MAX(looked.at)") as looks,
+    ):
+        fleet.registry.put_arrays(old, as_of=Instant(campaigning.START - HOUR))
+    assert campaigning.TARGET == fleet.registry.device(campaigning.eui(0)).cohort.firmware
+    assert (1, 2) == (len(plans), len(looks))
+    for plan in (*plans, *looks):
+        assert "ix_evidence_epoch" in plan
+        assert not any(word in plan for word in ("Seq Scan on evidence", "SCAN evidence", "AUTOMATIC"))
     fleet.close()
 
 

@@ -4,9 +4,12 @@ import pytest
 from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.exc import IntegrityError
 
+from lamplighter.campaign import Order
+from lamplighter.registry import Procedure
 from lamplighter.store import Database
+from lamplighter.store.campaigns import ORDER
 from lamplighter.store.migration import upgrade
-from lamplighter.store.schema import metadata
+from lamplighter.store.schema import IS_NO_ORDER, IS_UPDATE, metadata
 from tests.store.campaigning import START, Fleet
 
 
@@ -52,6 +55,13 @@ def test_migrations_give_exactly_the_schema(empty_database_url):
     metadata.create_all(engine)
     assert described(engine) == migrated
     engine.dispose()
+
+
+def test_partial_indexes_are_of_what_the_code_means():
+    """Their words stand in the schema as text: what updates, and what the entry of an order is called."""
+    updates = tuple(Order.update(it).value for it in Procedure)
+    assert f"kind IN {updates}" == IS_UPDATE
+    assert f"what <> '{ORDER}'" == IS_NO_ORDER
 
 
 def test_a_database_that_is_up_to_date_is_left_alone(empty_database_url):

@@ -12,11 +12,12 @@ from fastapi.routing import APIRoute
 from starlette.routing import Mount
 
 from lamplighter.campaign.status import Act
-from lamplighter.kit import chain
+from lamplighter.kit import Instant, chain
 from lamplighter.service.people import Role, Scope
 from lamplighter.service.web.api import PREFIX
 from lamplighter.service.web.api.door import OPEN_PATHS
 from lamplighter.store.answers import KEPT
+from lamplighter.store.inbox import Incoming
 from tests.store.locks import while_locked
 from tests.web import scene
 from tests.web.program import plan, problem, program, token
@@ -391,6 +392,14 @@ def test_dead_letters_storms_and_messages(site):
     operator1 = program(site)
     assert ([], []) == (everything(operator1, "/dead-letters"), everything(operator1, "/storms", active=True))
     problem(operator1.post("/dead-letters/replay", json={"ids": [7]}), 409, "refused")
+    problem(operator1.post("/dead-letters/dismiss", json={"ids": [7], "reason": "x"}), 409, "refused")
+    site.store.inbox.take_in(
+        [Incoming(b"<x>", Instant(1), Instant(1), "N39", None, 1, (), "which is not being updated")]
+    )
+    [letter] = everything(operator1, "/dead-letters")
+    given = {"ids": [letter["id"]], "reason": "the other Supplier's"}
+    assert {"dismissed": 1} == operator1.post("/dead-letters/dismiss", json=given).json()
+    assert [] == everything(operator1, "/dead-letters")
     problem(operator1.get("/messages/7"), 404, "not-found")
 
 

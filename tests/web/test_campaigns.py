@@ -444,6 +444,23 @@ def test_dead_letters_say_why_and_are_read_as_far_as_it_goes(desk):
     assert 400 == client.submit("/letters/replay", {"letter": "777"}).status_code
 
 
+def test_a_letter_that_is_nobodys_fault_is_put_away_with_a_reason(desk):
+    """Chosen and explained: it lies here no more, and can still be read; a viewer has no button."""
+    reason = "which is not being updated"
+    desk.site.store.inbox.take_in([Incoming(b"<x>", NOW, NOW, "N39", eui(1), 1, (), reason)])
+    [number] = desk.site.store.inbox.dead_numbers()
+    assert "Put the chosen ones away" not in desk.site.client("viewer").see("/letters")
+    client = desk.site.client("operator")
+    assert "Put the chosen ones away" in client.see("/letters")
+    for fields in ({}, {"letter": str(number)}, {"letter": "777", "reason": "x"}, {"reason": "not ours"}):
+        assert 400 == client.submit("/letters/dismiss", fields).status_code
+    fields = {"letter": str(number), "reason": "not ours"}
+    assert 303 == client.submit("/letters/dismiss", fields).status_code
+    assert "1 put away" in text_of(client.see("/letters"))
+    assert [] == desk.site.store.inbox.dead_numbers()
+    assert "<x>" in text_of(client.see(f"/letters/{number}"))
+
+
 def test_a_letter_that_can_be_read_is_told_field_by_field(desk):
     """What it is, about which Device, and whether its signature is believed; why it is dead stands above."""
     octets = by_dsp(delivered(PPMID))
@@ -666,6 +683,7 @@ def test_nothing_is_done_by_a_link(desk):
         f"/campaigns/{number}/release-hold",
         f"/approvals/{number}",
         "/letters/replay",
+        "/letters/dismiss",
     ):
         assert client.get(path).status_code in {404, 405}
     assert CampaignStatus.RUNNING is desk.site.store.campaigns.find(number).status
@@ -684,6 +702,7 @@ def test_who_does_not_operate_has_no_buttons_and_no_way_round(desk, role):
         (f"/campaigns/{number}/release-hold", {"stratum": "hub_model=A", "reason": "x"}),
         ("/campaigns/new", {"toml": PLAN, "release": "Display 2.0", "do": "try text"}),
         ("/letters/replay", {"letter": "1"}),
+        ("/letters/dismiss", {"letter": "1", "reason": "x"}),
     ):
         assert 403 == client.submit(path, fields).status_code, path
 

@@ -54,7 +54,7 @@ from lamplighter.kit import Instant
 from lamplighter.kit.instant import DAY, HOUR, MINUTE
 from lamplighter.registry import BUCKETS
 from lamplighter.store.campaigns import LATE_MAX, LATE_MIN, UPDATES, wave_bounds
-from lamplighter.store.orders import HOME_BUSY, READS_MAX, STRAGGLERS, executions
+from lamplighter.store.orders import HOME_BUSY, NOTICE, READS_MAX, STRAGGLERS, executions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -618,12 +618,21 @@ class Paper:
             if batch.sent_at is None:
                 batch.sent_at = now
                 self.tell(batch.devices, _SENT[batch.kind], now, step=batch.step)
-            when = executions(batch.kind, self.plan, batch.created_at)
-            later = None
-            if len(batch.devices) and when(0) is not None:
-                later = np.array([when(nth) or 0 for nth in range(len(batch.devices))], np.int64)
+            later = self._executions(batch, batch.created_at)
+            if later is not None and (missed := later <= now + NOTICE).any():
+                # As `Orders.postpone`: what was not sent in time goes to the next quiet hour.
+                fresh = self._executions(batch, now)
+                assert fresh is not None
+                later = np.where(missed, fresh, later)
             yield Handed(batch.kind, batch.devices, later)
         self._unsent = []
+
+    def _executions(self, batch: _Batch, ordered_at: Instant) -> NDArray[np.int64] | None:
+        """When each Device of a batch is to activate; None: at once, or there is nothing to activate."""
+        when = executions(batch.kind, self.plan, ordered_at)
+        if not len(batch.devices) or when(0) is None:
+            return None
+        return np.array([when(nth) or 0 for nth in range(len(batch.devices))], np.int64)
 
     @property
     def has_unsent(self) -> bool:

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 OPERATOR_ACTS: Final = (Act.START, Act.PAUSE, Act.RESUME, Act.ABORT)
 """What a person does to a campaign; the rest follows by itself."""
 LETTERS_MAX: Final = 1_000
-"""Dead letters that one replay takes."""
+"""Dead letters that are read again, or put away, in one act."""
 _NEVER: Final = Instant(0)
 _GROUP: Final = ("type", "manufacturer", "model", "hardware", "region", "hub_model")
 
@@ -533,10 +533,22 @@ class Office:
 
         if self.parties is None:
             raise UsageError("there are no keys here: what is inside a message is verified anew")
-        known = {it.letter.id for number in asked for it in self.store.inbox.dead_letters(1, number - 1)}
-        if unknown := [number for number in asked if number not in known]:
-            raise UsageError(f"no dead letter has the number {unknown[0]}")
+        self._check_dead(asked)
         return replay(self.store, self.parties, asked, self.clock(), person.name)
+
+    def dismiss(self, person: Person, ids: Iterable[int], reason: str) -> int:
+        """Put dead letters away that are nobody's fault; how many. The messages stay, the audit says why.
+
+        Raises `UsageError` for a number that is none, and where nothing is said.
+        """
+        person.require(Scope.OPERATE)
+        asked = sorted(set(ids))
+        if not 0 < len(asked) <= LETTERS_MAX:
+            raise UsageError(f"1 to {LETTERS_MAX} dead letters are put away at one time, not {len(asked)}")
+        if not reason.strip():
+            raise UsageError("say why: what is put away is not looked at again")
+        self._check_dead(asked)
+        return self.store.inbox.dismiss(asked, self.clock(), person.name, reason.strip())
 
     # --- the audit
 
@@ -561,6 +573,11 @@ class Office:
         return self.store.audit.head()
 
     # --- inside
+
+    def _check_dead(self, asked: Sequence[int]) -> None:
+        dead = self.store.inbox.dead_among(asked)
+        if unknown := [number for number in asked if number not in dead]:
+            raise UsageError(f"no dead letter has the number {unknown[0]}")
 
     @property
     def _ring(self) -> Ring | None:

@@ -40,6 +40,8 @@ RECEIVE_PATH: Final = "/duis/responses"
 MAX_MESSAGE_OCTETS: Final = Limits().body_octets
 """Larger messages are refused unread; the largest lawful one is a warning that lists 50,000 Devices."""
 
+REPLAYED_AT_ONCE: Final = 1_000
+"""Dead letters that are in memory, and read again in one transaction."""
 LOT_MAX: Final = 256
 """Messages stored in one transaction at most."""
 LOT_GOOD: Final = 64
@@ -162,14 +164,26 @@ def replay(store: Store, parties: Parties, ids: Iterable[int], now: Instant, who
     """Read dead letters again, by their numbers: a key may be there by now; how many are dead no more.
 
     What they say is applied as if they had come now. Their signatures were verified when they came, and a
-    certificate may have expired since.
+    certificate may have expired since. `REPLAYED_AT_ONCE` are in memory at a time, and committed together.
     """
-    inbox = store.inbox
-    readings = {}
-    for letter in inbox.letters(ids):
-        again = incoming(letter.octets, duis.decode_response(letter.octets), parties, letter.received_at)
-        readings[letter.id] = Reading(again.statements, again.reason)
-    return inbox.replay(readings, now, who)
+    inbox, wanted = store.inbox, sorted(set(ids))
+    revived = 0
+    for start in range(0, len(wanted), REPLAYED_AT_ONCE):
+        readings = {}
+        for letter in inbox.letters(wanted[start : start + REPLAYED_AT_ONCE]):
+            again = incoming(letter.octets, duis.decode_response(letter.octets), parties, letter.received_at)
+            readings[letter.id] = Reading(again.statements, again.reason)
+        revived += inbox.replay(readings, now, who)
+    return revived
+
+
+def replay_all(store: Store, parties: Parties, now: Instant, who: str = SYSTEM) -> tuple[int, int]:
+    """Read every dead letter again, as `replay` does; how many there were, and how many are dead no more."""
+    asked = revived = after = 0
+    while numbers := store.inbox.dead_numbers(after, REPLAYED_AT_ONCE):
+        asked, after = asked + len(numbers), numbers[-1]
+        revived += replay(store, parties, numbers, now, who)
+    return asked, revived
 
 
 class _Waiting(NamedTuple):

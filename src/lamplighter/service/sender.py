@@ -6,6 +6,10 @@ refuse the repetition alone. Then the request counts as handed over, and the Dev
 deadline, and a read before anything else is sent. So it does where the answer cannot be believed. Nothing
 overtakes a request that could not be sent.
 
+An activation that is dated to a quiet hour is not sent after it, nor just before: a Device that is told too
+late activates at once. It is ordered anew for the next quiet hour; where it was signed, and so may have been
+sent, its Device's own evidence decides.
+
 What calls an activation off goes in the same lane, behind what it calls off, and so under a higher counter.
 Once the activation is due it is sent no more: then a Device's answer would say nothing.
 
@@ -18,6 +22,7 @@ waits as it does where the DCC is not reached.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -31,10 +36,11 @@ from lamplighter.service import meters, tracing
 from lamplighter.service.gateway import NoAnswerError, NotSignedError, is_refusal
 from lamplighter.service.pause import Pause
 from lamplighter.service.testimony import cause_of_code
+from lamplighter.store.orders import NOTICE
 from lamplighter.store.outbox import Answer, Exclusion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from lamplighter.kit import Eui64, Instant
     from lamplighter.registry import Release
@@ -120,16 +126,23 @@ class Sender:
             for it in requests
             if not it.wanted and it.kind is Order.ACTIVATE_FIRMWARE and not _may_have_effect(it)
         ]
-        late = [it for it in requests if self._is_too_late(it)]
+        late = [it for it in requests if it.wanted and self._is_too_late(it)]
+        abandoned += [
+            Answer(it.counter, _UNANSWERED, _FACTS[it.kind].handed_over, f"SRV {it.kind.srv}")
+            for it in late
+            if _may_have_effect(it)
+        ]
+        unsent = [it for it in late if not _may_have_effect(it)]
         abandoned += [
             Answer(it.counter, _LATE, Fact.CALL_OFF_REFUSED, _LATE, Cause.TOO_LATE)
-            if not _may_have_effect(it)
-            else Answer(it.counter, _UNANSWERED, Fact.CALL_OFF_SENT, f"SRV {it.kind.srv}")
-            for it in late
+            for it in unsent
+            if it.kind is Order.CALL_OFF_ACTIVATION
         ]
         if abandoned:
             outbox.answer(fence, abandoned, self._clock())
-        wanted = [it for it in requests if it.wanted and it not in late]
+        self._postpone(fence, [it for it in unsent if it.kind is Order.ACTIVATE_FIRMWARE])
+        gone = {it.counter for it in late}
+        wanted = [it for it in requests if it.wanted and it.counter not in gone]
         overtaken = [it.counter for it in wanted if it.attempted_at is None and it.counter <= self._last]
         if overtaken:
             outbox.renew(fence, overtaken, self._clock())
@@ -139,7 +152,7 @@ class Sender:
                 self.pause.lengthen()
                 break
             self.pause.end()
-        return bool(wanted or abandoned)
+        return bool(wanted or abandoned or late)
 
     def note_spent(self, fence: Fence, counter: int) -> None:
         """A counter was sent beside the orders: one that is lower and was not is overtaken."""
@@ -147,9 +160,22 @@ class Sender:
             self._last = max(self._last, counter)
 
     def _is_too_late(self, request: OpenRequest) -> bool:
-        """Whether it calls off an activation that is due by now."""
+        """Whether a Device can no longer be told in time to activate; or not to, where it is due by now."""
         at = request.execution_at
-        return request.kind is Order.CALL_OFF_ACTIVATION and at is not None and at <= self._clock()
+        if at is None:
+            return False
+        notice = 0 if request.kind is Order.CALL_OFF_ACTIVATION else NOTICE
+        return at <= self._clock() + notice
+
+    def _postpone(self, fence: Fence, missed: Iterable[OpenRequest]) -> None:
+        """Order activations anew, whose time has come before they were sent, for the next quiet hour."""
+        by_campaign: dict[int, list[int]] = defaultdict(list)
+        for request in missed:
+            by_campaign[request.campaign].append(request.counter)
+        for number, counters in sorted(by_campaign.items()):
+            campaign, now = self._store.campaigns.find(number), self._clock()
+            done = self._store.orders.postpone(fence, campaign, counters, now)
+            _log.warning("activations not sent in time", campaign=campaign.name, postponed=done)
 
     def _send_group(self, hold: Callable[[], Fence], group: Sequence[OpenRequest]) -> bool:
         """Send some requests of one kind; whether the DCC answered them all, and could be believed."""
@@ -221,6 +247,8 @@ class Sender:
     def _activate(self, hold: Callable[[], Fence], group: Sequence[OpenRequest], done: _Pass) -> None:
         """SRV 11.3: pre-commands one after the other, kept, and then all sent at once."""
         self._ask_each(hold, group, done, self._transform)
+        # Transforms take their time. What is late by now is not sent; the next pass sees to it.
+        done.signed = [it for it in done.signed if not self._is_too_late(it[0])]
         self._store.outbox.keep_commands(hold(), {it.counter: octets for it, octets in done.signed})
         outcomes = self._gateway.send_commands(
             [(it.counter, _device_of(it), octets) for it, octets in done.signed]

@@ -365,9 +365,7 @@ class Campaigns:
     def events(self, campaign: int) -> list[Event]:
         """What was done to it, the earliest first; not what it ordered, of which there is much more."""
         query = (
-            select(s.audit)
-            .where(s.audit.c.campaign == campaign, s.audit.c.what != ORDER)
-            .order_by(s.audit.c.id)
+            select(s.audit).where(s.audit.c.campaign == campaign, text(s.IS_NO_ORDER)).order_by(s.audit.c.id)
         )
         with self._database.reading() as connection:
             return [
@@ -812,7 +810,7 @@ _ORDERED: Final = select(
     func.coalesce(
         func.sum(case((s.batch.c.created_at > bindparam("since"), s.batch.c.devices), else_=0)), 0
     ).cast(Integer),
-).where(s.batch.c.campaign == bindparam("campaign"), s.batch.c.kind.in_(UPDATES))
+).where(s.batch.c.campaign == bindparam("campaign"), text(s.IS_UPDATE))
 
 LAST_DAY: Final = select(func.coalesce(func.sum(s.batch.c.devices), 0).cast(Integer)).where(
     s.batch.c.campaign.in_(select(s.campaign.c.id)), s.batch.c.created_at > bindparam("since")

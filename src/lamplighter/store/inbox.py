@@ -196,6 +196,41 @@ class Inbox:
                 DeadLetter(_letter(row), Instant(row.since), row.reason) for row in connection.execute(query)
             ]
 
+    def dead_numbers(self, after: int = 0, limit: int = 1_000, saying: str = "") -> list[int]:
+        """The numbers alone of dead letters, from above `after`, at most `limit`; the messages are not read.
+
+        saying  only those with these words in the reason, in capitals or not
+        """
+        dead = s.dead_letter.c
+        query = select(dead.inbox).where(dead.inbox > after).order_by(dead.inbox).limit(limit)
+        if saying:
+            query = query.where(func.lower(dead.reason).contains(saying.lower(), autoescape=True))
+        with self._database.reading() as connection:
+            return list(connection.execute(query).scalars())
+
+    def dead_among(self, ids: Iterable[int]) -> set[int]:
+        """Those of these numbers that are of dead letters."""
+        wanted, dead = sorted(set(ids)), s.dead_letter.c.inbox
+        found: set[int] = set()
+        with self._database.reading() as connection:
+            for start in range(0, len(wanted), _BIND_MAX):
+                some = wanted[start : start + _BIND_MAX]
+                found.update(connection.execute(select(dead).where(dead.in_(some))).scalars())
+        return found
+
+    def dismiss(self, ids: Iterable[int], now: Instant, who: str, because: str) -> int:
+        """Put dead letters away for good, with a word why; how many that were. The messages stay."""
+        taken: list[int] = []
+        with self._database.writing() as connection:
+            for number in sorted(set(ids)):
+                at = s.dead_letter.c.inbox == number
+                if connection.execute(delete(s.dead_letter).where(at)).rowcount:
+                    taken.append(number)
+            if taken:
+                said = f"{len(taken)} put away ({because}): {_named(taken)}"
+                audit.note(connection, now, who, "dismiss", subject="dead letters", detail=said)
+        return len(taken)
+
     def replay(self, readings: Mapping[int, Reading], now: Instant, who: str = audit.SYSTEM) -> int:
         """Take dead letters, by number, as they were read now; how many are dead no more.
 
@@ -220,10 +255,14 @@ class Inbox:
                     row = {"inbox": number, "since": now, "reason": reading.reason}
                     connection.execute(s.dead_letter.insert(), row)
             if taken:
-                some = ", ".join(map(str, taken[:_NOTED_MAX])) + (", ..." if len(taken) > _NOTED_MAX else "")
-                said = f"{raised} of {len(taken)} wait to be applied: {some}"
+                said = f"{raised} of {len(taken)} wait to be applied: {_named(taken)}"
                 audit.note(connection, now, who, "replay", subject="dead letters", detail=said)
         return raised
+
+
+def _named(numbers: Sequence[int]) -> str:
+    """The numbers of letters, for the audit."""
+    return ", ".join(map(str, numbers[:_NOTED_MAX])) + (", ..." if len(numbers) > _NOTED_MAX else "")
 
 
 def _digest(message: Incoming) -> bytes:

@@ -32,12 +32,12 @@ from lamplighter.campaign import windows
 from lamplighter.campaign.decide import DATED, DEFER_MAX, FIRST_STEP, Again, Cell, Dated, Ready, call_off
 from lamplighter.campaign.evidence import Cause, Fact
 from lamplighter.campaign.next import DEADLINES, DEADLINES_OF, QUIET, Order
-from lamplighter.campaign.state import STAGE_BITS, STAGE_SHIFT, Progress, Stage
+from lamplighter.campaign.state import FLYING, STAGE_BITS, STAGE_SHIFT, Progress, Stage
 from lamplighter.kit import Instant, UsageError
 from lamplighter.kit.instant import DAY, HOUR, MILLISECOND, MINUTE, SECOND
 from lamplighter.registry import DeviceStatus, DeviceType, Part
 from lamplighter.registry.eligibility import PARTS
-from lamplighter.store import record
+from lamplighter.store import audit, record
 from lamplighter.store import schema as s
 from lamplighter.store.campaigns import (
     ELSEWHERE,
@@ -81,6 +81,9 @@ _SLACK: Final = 50  # more than stand in one bucket: there are ten or so where t
 HOME_BUSY: Final = HOUR  # until a later order for a home that is busy is looked at again
 _UNSENT: Final = 10 * MINUTE  # until a batch whose requests are not all answered is looked at again
 STRAGGLERS: Final = HOUR  # until a batch is looked at again, all of whose deadlines have passed
+NOTICE: Final = 10 * MINUTE
+"""Nobody is told to activate at a time that is nearer than this: the command takes its way to the Device, and
+one that comes late is carried out at once, in the middle of somebody's breakfast."""
 
 
 def next_counter(database: Database, connection: Connection, now: Instant) -> int:
@@ -400,6 +403,48 @@ class Orders:
                 self._say(work, it.id, again.step, again.kind.fact, f"SRV {again.kind.srv}")
         self._choose(work.connection, batches)
         work.connection.execute(_REBATCH)
+
+    def postpone(self, fence: Fence, campaign: Campaign, counters: Iterable[int], now: Instant) -> int:
+        """Order activations anew that were not sent before their time; how many.
+
+        Each stays in its step, for nobody was told of it: that a lane stood still for nights uses nothing up.
+        It gets a fresh counter, the next quiet hour, and a batch whose deadline begins anew; so those that
+        were sent do not wait for it. What was recalled, answered or signed meanwhile is left alone, and for
+        whom nothing is to be activated any more, nothing is ordered.
+        """
+        missed = _MISSED.where(s.request.c.counter.in_(sorted(counters)))
+        with self._database.writing(fence) as connection:
+            record.fresh(self._database, connection)
+            rows = connection.execute(missed).all()
+            if not rows:
+                return 0
+            connection.execute(
+                update(s.request)
+                .where(s.request.c.counter == bindparam("of"))
+                .values(answered_at=now, response_code=RENEWED),
+                [{"of": row.counter} for row in rows],
+            )
+            work = _Work(connection, campaign, now)
+            steps = {row.id: row.step for row in rows if _is_in(Progress(row.progress), row.step)}
+            self._choose(connection, ((number, 0) for number in sorted(steps)))
+            again: dict[int, list[_Waiting]] = defaultdict(list)
+            for waiting in (_Waiting(*row) for row in connection.execute(_CHOSEN)):
+                if (cause := waiting.left) is not None:
+                    self._say(work, waiting.id, steps[waiting.id], Fact.LEFT, "registry", cause)
+                else:
+                    again[steps[waiting.id]].append(waiting)
+            orders = [
+                (Again(Order.ACTIVATE_FIRMWARE, step, tuple(it.id for it in some)), some)
+                for step, some in sorted(again.items())
+            ]
+            if orders:
+                self._order_again(work, orders)
+            self._database.load(connection, record.FRESH, record.COLUMNS, work.evidence)
+            record.append(self._database, connection, now)
+            done = sum(len(some) for _, some in orders)
+            said = f"{done} activations to the next quiet hour, the first in place of {rows[0].counter}"
+            audit.note(connection, now, audit.SYSTEM, "postpone", subject="requests", detail=said)
+            return done
 
     # --- first orders
 
@@ -723,12 +768,13 @@ def _size(kind: Order, plan: Plan) -> int:
 def executions(kind: Order, plan: Plan, now: Instant) -> Callable[[int], int | None]:
     """When the nth Device of a batch is to activate: spread over the quiet hour, to the second.
 
-    Batches of different moments begin at different places of it: most are of one Device.
+    That is the first which begins later than `NOTICE` from now. Batches of different moments begin at
+    different places of it: most are of one Device.
     """
     if kind is not Order.ACTIVATE_FIRMWARE or plan.activate_at is None:
         return lambda _: None
     quiet = (windows.Window(*plan.activate_at),)
-    begins = windows.quiet_instant(*plan.activate_at, now)
+    begins = windows.quiet_instant(*plan.activate_at, Instant(now + NOTICE))
     ends = windows.next_change(quiet, frozenset(), begins)
     wide = max(1, (begins + HOUR if ends is None else ends) - begins) // SECOND
     first = (now // SECOND * _GOLDEN % (1 << 32)) * wide >> 32
@@ -737,6 +783,11 @@ def executions(kind: Order, plan: Plan, now: Instant) -> Callable[[int], int | N
 
 _GOLDEN: Final = 2_654_435_769  # 2**32 by the golden ratio: whatever lies between two moments, they part
 _STRIDE: Final = 97  # seconds between one and the next: prime, so that a batch fills the quiet hour evenly
+
+
+def _is_in(progress: Progress, step: int) -> bool:
+    """Whether an update still waits for what comes of this step."""
+    return progress.step == step and progress.stage in FLYING
 
 
 def _is_outrun(connection: Connection, campaign: Campaign, view: View, now: Instant) -> bool:
@@ -792,6 +843,23 @@ _UNSENT_OF_CHOSEN: Final = (
         (s.device_update.c.id == _CHOICE.c.id) & (s.device_update.c.device == s.request.c.device),
     )
     .where(s.request.c.attempted_at.is_(None), s.request.c.answered_at.is_(None))
+    .order_by(s.request.c.counter)
+    .with_for_update(of=s.request)
+)
+
+# Activations that nobody was told of, with the updates whose latest order they are.
+_MISSED: Final = (
+    select(s.request.c.counter, s.batch.c.step, s.device_update.c.id, s.device_update.c.progress)
+    .join(s.batch, s.batch.c.id == s.request.c.batch)
+    .join(
+        s.device_update,
+        (s.device_update.c.batch == s.batch.c.id) & (s.device_update.c.device == s.request.c.device),
+    )
+    .where(
+        s.batch.c.kind == Order.ACTIVATE_FIRMWARE.value,
+        s.request.c.answered_at.is_(None),
+        s.request.c.command.is_(None),
+    )
     .order_by(s.request.c.counter)
     .with_for_update(of=s.request)
 )

@@ -35,6 +35,7 @@ from lamplighter.campaign.state import (
     STEP_SHIFT,
 )
 from lamplighter.kit import Eui64, Instant, UsageError
+from lamplighter.kit.instant import DAY
 from lamplighter.store import schema as s
 from lamplighter.store.registry import catch_up
 
@@ -79,6 +80,18 @@ COLUMNS: Final = tuple(column.name for column in FRESH.columns)
 """What whoever loads `FRESH` fills in: as in `evidence`; facts by name, versions as whole numbers."""
 
 _NAMES: Final = ", ".join(COLUMNS)
+
+_UNKNOWN, _OTHER_IMAGE, _NO_REQUEST, _OTHER_REQUEST = 1, 2, 3, 4
+_REASONS: Final = {
+    _UNKNOWN: "which is not being updated",
+    _OTHER_IMAGE: "of {image}, not of the image that was sent",
+    _NO_REQUEST: "about request {request}, which is none of ours",
+    _OTHER_REQUEST: "about request {request}, which was not of this update",
+}
+"""Why a statement is attributed to no update."""
+
+_OF_TODAY: Final = DAY
+"""How old the word of a Device may be that is in no campaign, and still tell what it runs."""
 
 # --- the one table of `campaign.state`, as SQL
 
@@ -188,6 +201,13 @@ INSERT INTO reported (device, version, at)
 SELECT device, version, at FROM placed
 WHERE version IS NOT NULL
   AND (version = target OR at > since OR before >> {FINAL_SHIFT} < {FINAL[Stage.PROVEN]})
+"""  # noqa: S608
+
+
+_REPORT_UNKNOWN: Final = f"""
+INSERT INTO reported (device, version, at)
+SELECT device, version, at FROM placed
+WHERE device_update = -{_UNKNOWN} AND version IS NOT NULL AND at > :since
 """  # noqa: S608
 
 
@@ -309,15 +329,6 @@ _ALL: Final = 1 << 62  # a LIMIT that limits nothing: it keeps SQLite from forge
 _RECOUNT_ROWS: Final = 10_000  # in memory at a time
 
 _LAST: Final = select(s.statement.c.inbox).order_by(s.statement.c.inbox)
-
-_UNKNOWN, _OTHER_IMAGE, _NO_REQUEST, _OTHER_REQUEST = 1, 2, 3, 4
-_REASONS: Final = {
-    _UNKNOWN: "which is not being updated",
-    _OTHER_IMAGE: "of {image}, not of the image that was sent",
-    _NO_REQUEST: "about request {request}, which is none of ours",
-    _OTHER_REQUEST: "about request {request}, which was not of this update",
-}
-"""Why a statement is attributed to no update."""
 
 # What a Device says to the order to call its activation off: only before the time of that activation is it
 # known that it has not activated.
@@ -469,7 +480,7 @@ class Record:
             return catch_up(self._database, connection)
 
     def _bury(self, connection: Connection, left_over: Sequence[Row[Any]], now: Instant) -> None:
-        """Note why messages cannot be applied."""
+        """Note why messages cannot be applied; and all the same, what Devices in them say that they run."""
         letters: dict[int, list[str]] = {}
         for row in left_over:
             if row.why == _UNKNOWN and row.fact == Fact.LEFT.name:
@@ -477,6 +488,8 @@ class Record:
             image = "another image" if row.about_version is None else f"version {row.about_version}"
             reason = _REASONS[row.why].format(image=image, request=row.request)
             letters.setdefault(row.source, []).append(f"{row.message} for {row.device}, {reason}")
+        # Whoever updates a Device, it says here what it runs; but a letter of long ago, read again, does not.
+        connection.execute(text(_REPORT_UNKNOWN), {"since": now - _OF_TODAY})
         connection.execute(text("DELETE FROM placed WHERE device_update < 0"))
         if not letters:
             return

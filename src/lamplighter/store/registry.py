@@ -15,9 +15,10 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import numpy as np
-from sqlalchemy import Connection, and_, func, insert, select, text, update
+from sqlalchemy import Connection, and_, bindparam, func, insert, select, text, update
 
 from lamplighter.kit import Eui64, FirmwareVersion, ImageHash, UsageError
+from lamplighter.kit.instant import DAY
 from lamplighter.registry import (
     STRANDED,
     Cohort,
@@ -55,6 +56,8 @@ _CODES_MAX: Final = 1 << 22  # an array of as many numbers is made
 _ROWS_AT_ONCE: Final = 50_000  # read from a cursor
 _BIND_MAX: Final = 500  # values in one IN (...); every database takes as many
 Columns = TypeVar("Columns")
+_CLOCKS_APART: Final = DAY  # how far somebody's clock may be from ours, or a message be late
+_LOOKED_AT: Final = 1000  # pieces of evidence that tell how old an epoch is
 _LOCK: Final = 0x4C41_4D50_0001  # of PostgreSQL's advisory locks: who moves Devices
 _SIGN: Final = 1 << 63
 
@@ -226,7 +229,7 @@ class Registry:
             return
         _fill(self._database, connection, "asked", [_signed(devices.euis)])
         _empty(self._database, connection, "heard")
-        connection.execute(text(_HEARD), {"as_of": as_of})
+        connection.execute(_HEARD, {"as_of": as_of, "epochs": _epochs_since(connection, as_of)})
         note_versions(self._database, connection, "heard")
 
     def _kept(self, connection: Connection, devices: Devices, keep: AbstractSet[str]) -> Devices:
@@ -756,6 +759,21 @@ def catch_up(database: Database, connection: Connection) -> int:
     return taken
 
 
+def _epochs_since(connection: Connection, at: Instant) -> list[int]:
+    """The epochs in which evidence of after `at` may be, the latest back to the first that is of before.
+
+    What is said in an epoch is about as old as the epoch, by whoever's clock: within `_CLOCKS_APART`.
+    """
+    last = connection.execute(select(func.max(s.evidence.c.epoch))).scalar() or 0
+    first = last
+    while first > 0:
+        latest = connection.execute(_LATEST, {"epoch": first}).scalar()
+        if latest is not None and latest + _CLOCKS_APART < at:
+            break
+        first -= 1
+    return list(range(first, last + 1))
+
+
 def note_versions(database: Database, connection: Connection, table: str) -> int:
     """Move Devices to the cohort with the firmware that they themselves report; returns how many it moved.
 
@@ -1128,7 +1146,8 @@ _OURS: Final = """
     ORDER BY device.eui LIMIT :limit
 """
 
-_HEARD: Final = """
+# The index of evidence begins with the epoch: without one, all of it would be read, or sorted, each time.
+_HEARD: Final = text("""
     INSERT INTO heard (device, version)
     SELECT device, version FROM (
         SELECT device_update.device, evidence.version, row_number() OVER (
@@ -1137,10 +1156,17 @@ _HEARD: Final = """
         FROM asked
         JOIN device_update ON device_update.device = asked.eui
         JOIN evidence ON evidence.device_update = device_update.id
-        WHERE evidence.version IS NOT NULL AND evidence.at > :as_of
+        WHERE evidence.version IS NOT NULL AND evidence.at > :as_of AND evidence.epoch IN :epochs
     ) AS said
     WHERE place = 1
-"""
+""").bindparams(bindparam("epochs", expanding=True))
+
+# Of some rows; in the order of the index, or PostgreSQL might look for them from the table's beginning.
+_LATEST: Final = text(f"""
+    SELECT MAX(looked.at) FROM (
+        SELECT at FROM evidence WHERE epoch = :epoch ORDER BY device_update LIMIT {_LOOKED_AT}
+    ) AS looked
+""")  # noqa: S608 # a number of ours
 
 _LAST_REPORTED: Final = """
     INSERT INTO heard (device, version)

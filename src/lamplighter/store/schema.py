@@ -19,6 +19,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.event import listen
 from sqlalchemy.types import TypeDecorator
@@ -371,9 +372,21 @@ batch: Final = Table(
     Column("deadline", SmallInteger, nullable=False),
     Column("due_at", BigInteger),
     Index(None, "due_at"),
-    Index(None, "campaign", "created_at"),
+    # With the devices: what was ordered of late is summed up at each look, and reads may come one a batch.
+    Index(None, "campaign", "created_at", "devices"),
+    # The same of updates alone: see below.
     _one_of("kind", Order),
     comment="Orders of one kind made at one time; the unit that deadlines are kept for.",
+)
+IS_UPDATE: Final = "kind IN ('11.4', '11.1')"
+"""Batches of updates, in the very words that their index is taken for."""
+Index(
+    "ix_batch_updates",
+    batch.c.campaign,
+    batch.c.created_at,
+    batch.c.devices,
+    postgresql_where=text(IS_UPDATE),
+    sqlite_where=text(IS_UPDATE),
 )
 
 request: Final = Table(
@@ -697,6 +710,16 @@ audit: Final = Table(
     Index(None, "campaign", "id"),
     Index(None, "who", "id"),
     comment="All that was done, by whom: a chain of digests; appended, never changed (triggers refuse it).",
+)
+
+IS_NO_ORDER: Final = "what <> 'order'"
+"""Entries of the audit but those of orders, of which there is one for each batch; in its index's words."""
+Index(
+    "ix_audit_acts",
+    audit.c.campaign,
+    audit.c.id,
+    postgresql_where=text(IS_NO_ORDER),
+    sqlite_where=text(IS_NO_ORDER),
 )
 
 audit_head: Final = Table(

@@ -11,12 +11,14 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from lamplighter.kit import UsageError
 from lamplighter.service.office import Office
 from lamplighter.service.people import People, Person, Scope
 from lamplighter.service.web import assets, words
 from lamplighter.service.web.security import CSRF_FIELD, cookie_name, needs
 from lamplighter.service.web.turns import Turns
 
+REASON_MAX: Final = 500
 _SAID_SECONDS: Final = 60
 _SAID_MAX: Final = 500
 
@@ -133,3 +135,13 @@ def go(request: Request, path: str, said: str = "", tone: str = "good") -> Respo
             samesite="lax",
         )
     return answer
+
+
+def reason_of(text: str, *, needed: bool) -> str:
+    """What somebody gave as a reason; `UsageError` where it is too long, or missing."""
+    reason = " ".join(text.split())
+    if needed and not reason:
+        raise UsageError("say why: the record is read by people who were not there")
+    if len(reason) > REASON_MAX:
+        raise UsageError(f"a reason has at most {REASON_MAX} characters, not {len(reason)}")
+    return reason

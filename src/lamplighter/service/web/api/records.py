@@ -30,6 +30,7 @@ from lamplighter.service.web.api.shapes import (
     Operator,
     Page,
     Reader,
+    Reason,
     TheAct,
     TheOffice,
     Told,
@@ -61,7 +62,7 @@ class Letter(Told):
 
 
 class Letters(Given):
-    """Which are to be read again."""
+    """Which dead letters."""
 
     ids: list[Annotated[int, Field(ge=1, le=BIG_MAX), WHOLE]] = Field(min_length=1, max_length=LETTERS_MAX)
 
@@ -71,6 +72,18 @@ class Replayed(Told):
 
     asked: int
     revived: int = Field(description="So many can be applied now; the others stay, with their reason.")
+
+
+class Unwanted(Letters):
+    """Which are to be put away, and why."""
+
+    reason: Reason
+
+
+class Dismissed(Told):
+    """What came of it."""
+
+    dismissed: int = Field(description="So many are put away. The messages stay in the inbox.")
 
 
 class MessageNode(Told):
@@ -176,6 +189,12 @@ def replay_dead_letters(given: Letters, person: Operator, office: TheOffice, act
         return Replayed(asked=len(ids), revived=office.replay(person, ids))
 
     return act.act(person, do)
+
+
+@router.post("/dead-letters/dismiss", response_model=Dismissed)
+def dismiss_dead_letters(given: Unwanted, person: Operator, office: TheOffice, act: TheAct) -> Response:
+    """Put dead letters away for good that are nobody's fault."""
+    return act.act(person, lambda: Dismissed(dismissed=office.dismiss(person, given.ids, given.reason)))
 
 
 @router.get("/messages/{number}")

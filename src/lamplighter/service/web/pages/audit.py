@@ -20,9 +20,9 @@ _NUMBER_MAX: Final = 2**62
 _WORDS: Final = (
     "create", "revise", "approve", "vote", "start", "pause", "resume", "abort", "finish", "hold",
     "release hold", "call off", "open wave", "order", "add release", "withdraw release", "import",
-    "ask inventory", "replay", "sign in", "sign-in barred", "create account", "set roles", "set password",
-    "disable account", "enable account", "issue token", "revoke token", "forecast left", "forecast kept",
-    "storm cure",
+    "ask inventory", "replay", "dismiss", "sign in", "sign-in barred", "create account", "set roles",
+    "set password", "disable account", "enable account", "issue token", "revoke token", "forecast left",
+    "forecast kept", "storm cure",
 )  # fmt: skip
 """What is done most: offered, and not all that there is."""
 

@@ -22,13 +22,12 @@ from lamplighter.registry import Verdict
 from lamplighter.service.office import OPERATOR_ACTS, CampaignView, Office
 from lamplighter.service.people import Person
 from lamplighter.service.web import chart, plan_form
-from lamplighter.service.web.page import Operator, Reader, TheOffice, go, render
+from lamplighter.service.web.page import REASON_MAX, Operator, Reader, TheOffice, go, reason_of, render
 from lamplighter.store.gauges import Gauges
 from lamplighter.store.standings import Failed, Standing
 
 router: Final = APIRouter()
 
-REASON_MAX: Final = 500
 """Characters of a reason."""
 _EVENTS_SHOWN: Final = 12
 _STRATA_SHOWN: Final = 60
@@ -224,7 +223,7 @@ def do(
                 f"campaign {seen.campaign.name!r} is {seen.campaign.status.value} by now: "
                 f"it cannot {wanted.value} from there"
             )
-        office.act(person, number, wanted, _reason(reason, needed=wanted is not Act.START))
+        office.act(person, number, wanted, reason_of(reason, needed=wanted is not Act.START))
     except UsageError as refusal:
         return _page(request, person, office, number, act, reason=reason, refusal=refusal)
     said = f"{seen.campaign.name} was {_DONE[wanted]}. {EFFECTS[wanted]}"
@@ -243,20 +242,11 @@ def release_hold(
     """Let a held stratum go on."""
     seen = view_of(office, person, number)
     try:
-        office.release_hold(person, number, stratum, _reason(reason, needed=True))
+        office.release_hold(person, number, stratum, reason_of(reason, needed=True))
     except UsageError as refusal:
         asked = next((it.id for it in seen.view.strata if it.name == stratum), 0)
         return _page(request, person, office, number, "release", asked, reason=reason, refusal=refusal)
     return go(request, f"/campaigns/{number}", f"The hold of {stratum} was released. {HOLD_EFFECT}")
-
-
-def _reason(text: str, *, needed: bool) -> str:
-    reason = " ".join(text.split())
-    if needed and not reason:
-        raise UsageError("say why: the record is read by people who were not there")
-    if len(reason) > REASON_MAX:
-        raise UsageError(f"a reason has at most {REASON_MAX} characters, not {len(reason)}")
-    return reason
 
 
 # --- what pages and the poller show alike

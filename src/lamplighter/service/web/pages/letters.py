@@ -1,4 +1,4 @@
-"""Dead letters: messages that were believed and could not be applied, why, and another try at them."""
+"""Dead letters: messages that were believed and could not be applied, why, and what to do about them."""
 
 from http import HTTPStatus
 from typing import Annotated, Final
@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lamplighter.kit import LamplighterError, UsageError
-from lamplighter.service.web.page import Operator, Reader, TheOffice, go, render
+from lamplighter.service.web.page import REASON_MAX, Operator, Reader, TheOffice, go, reason_of, render
 
 router: Final = APIRouter()
 
@@ -33,6 +33,7 @@ def letters(request: Request, person: Reader, office: TheOffice, after: int = 0)
         dead=dead,
         refusals=inbox.refusals()[:_SHOWN],
         can_read=office.parties is not None,
+        reason_max=REASON_MAX,
     )
 
 
@@ -75,3 +76,18 @@ def replay(
     if stay:
         said += f" {stay} could not be: the reason beside each is the new one."
     return go(request, "/letters", said)
+
+
+@router.post("/letters/dismiss")
+def dismiss(
+    request: Request,
+    person: Operator,
+    office: TheOffice,
+    letter: Annotated[list[int] | None, Form()] = None,
+    reason: Annotated[str, Form()] = "",
+) -> Response:
+    """Put some of them away for good."""
+    if not letter:
+        raise UsageError("choose the letters that are to be put away")
+    done = office.dismiss(person, letter, reason_of(reason, needed=True))
+    return go(request, "/letters", f"{done} put away; the audit says why.")
