@@ -143,7 +143,7 @@ def test_evidence_is_packed_and_verified(run, database, tmp_path):
     assert 0 == good.code, good.err
     assert "8 of 10 Devices proven" in good.out
     assert "·  approved   no: nobody, of 0 that the plan asks for" in good.out
-    assert "The signature alone stands for:\n  updates.csv: how each Device ended" in good.out
+    assert "The signature alone stands for:\n  updates.csv: which Devices ended how" in good.out
     facts = run(*verify, "--json").facts
     assert (2, False, True) == (facts["form"], facts["approved"], facts["verified"])
     assert any(it.startswith("storms.json") for it in facts["signed_only"])
