@@ -765,6 +765,11 @@ def _size(kind: Order, plan: Plan) -> int:
     return plan.batch_max if kind.value in UPDATES else READS_MAX
 
 
+def _is_in(progress: Progress, step: int) -> bool:
+    """Whether an update still waits for what comes of this step."""
+    return progress.step == step and progress.stage in FLYING
+
+
 def executions(kind: Order, plan: Plan, now: Instant) -> Callable[[int], int | None]:
     """When the nth Device of a batch is to activate: spread over the quiet hour, to the second.
 
@@ -783,11 +788,6 @@ def executions(kind: Order, plan: Plan, now: Instant) -> Callable[[int], int | N
 
 _GOLDEN: Final = 2_654_435_769  # 2**32 by the golden ratio: whatever lies between two moments, they part
 _STRIDE: Final = 97  # seconds between one and the next: prime, so that a batch fills the quiet hour evenly
-
-
-def _is_in(progress: Progress, step: int) -> bool:
-    """Whether an update still waits for what comes of this step."""
-    return progress.step == step and progress.stage in FLYING
 
 
 def _is_outrun(connection: Connection, campaign: Campaign, view: View, now: Instant) -> bool:
