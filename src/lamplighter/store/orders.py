@@ -2,7 +2,8 @@
 
 Whoever forms orders does so alone (`record.fresh` waits for the others): so no two see the same Device, or
 the same home, free. A decision is carried out only as far as the world is still the one that it was made for:
-a campaign that stands elsewhere by now gets nothing, an update that has moved on meanwhile is left alone.
+a campaign that stands elsewhere by now gets nothing, an update that has moved on meanwhile is left alone, and
+what another campaign has taken of the room is not taken twice.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import numpy as np
@@ -198,9 +199,9 @@ class Orders:
     ) -> int:
         """Carry out a decision that was made of this view and these updates; how much it changed.
 
-        0: nothing, because nothing was to be done, or the campaign no longer stands where it was seen, or
-        other campaigns have taken room under the caps meanwhile. Raises `LeaseLostError`, and then nothing
-        was done.
+        Where other campaigns have taken room under the caps meanwhile, what needs room is left for the next
+        decision; holds and call-offs are not. 0: nothing was to be done, or the campaign no longer stands
+        where it was seen. Raises `LeaseLostError`, and then nothing was done.
         """
         if not decision:
             return 0
@@ -236,7 +237,7 @@ class Orders:
             return 0
         record.fresh(self._database, connection)
         if (decision.makes or decision.again) and _is_outrun(connection, campaign, view, now):
-            return 0
+            decision = _without_room(connection, campaign, decision, now)
         self._steer(work, decision)
         # At the end nobody waits for what is unsent, and nobody would look at it again.
         if decision.recall or decision.act is not None:
@@ -751,6 +752,24 @@ def _is_outrun(connection: Connection, campaign: Campaign, view: View, now: Inst
         devices > seen.get((region, hub_model), 0)
         for region, hub_model, devices in connection.execute(ELSEWHERE, {"campaign": campaign.id})
     )
+
+
+def _without_room(connection: Connection, campaign: Campaign, decision: Decision, now: Instant) -> Decision:
+    """What may be done of a decision though others have ordered since: all but orders.
+
+    Call-offs load nothing, and harm was seen: they go out as far as the day has room. Nobody else takes it at
+    this moment.
+    """
+    most = campaign.plan.caps.requests_per_day
+    left = None
+    if most is not None:
+        left = max(0, most - connection.execute(LAST_DAY, {"since": now - DAY}).scalar_one())
+    again = []
+    for it in decision.again:
+        if it.kind is Order.CALL_OFF_ACTIVATION:
+            again.append(it._replace(updates=it.updates[:left]))
+            left = None if left is None else left - len(again[-1].updates)
+    return replace(decision, makes=(), again=tuple(it for it in again if it.updates))
 
 
 def _name(connection: Connection, stratum: int) -> str:
