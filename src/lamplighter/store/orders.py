@@ -32,8 +32,17 @@ from sqlalchemy import (
 from lamplighter.campaign import windows
 from lamplighter.campaign.decide import DATED, DEFER_MAX, FIRST_STEP, Again, Cell, Dated, Ready, call_off
 from lamplighter.campaign.evidence import Cause, Fact
-from lamplighter.campaign.next import DEADLINES, DEADLINES_OF, QUIET, Order
+from lamplighter.campaign.next import (
+    DEADLINES,
+    DEADLINES_OF,
+    QUIET,
+    Action,
+    Order,
+    may_call_off,
+    next_step,
+)
 from lamplighter.campaign.state import STAGE_BITS, STAGE_SHIFT, Progress, Stage
+from lamplighter.campaign.status import Act, CampaignStatus
 from lamplighter.kit import Instant, UsageError
 from lamplighter.kit.instant import DAY, HOUR, MILLISECOND, MINUTE, SECOND
 from lamplighter.registry import DeviceStatus, DeviceType, Part
@@ -47,6 +56,7 @@ from lamplighter.store.campaigns import (
     POLICY,
     RECALLED,
     RENEWED,
+    RESTORED,
     UPDATES,
     change,
     note,
@@ -225,6 +235,33 @@ class Orders:
             if not self._carry_out(work, view, decision, dated):
                 raise UsageError(f"campaign {campaign.name!r} has moved on at this moment: look at it again")
             return work.called_off
+
+    def put_back(self, campaign: Campaign, who: str, now: Instant, detail: str) -> bool:
+        """Have a campaign of a copy that is put back wait for a person; whether it ran.
+
+        An activation that had not left when the copy was made may have left since: it must not go out as if
+        it were new, nor late. It is closed, and what the Device runs is asked before it is told to again.
+        """
+        with self._database.writing() as connection:
+            ran = campaign.status is CampaignStatus.RUNNING
+            if ran:
+                change(connection, campaign.id, campaign.status, Act.PAUSE, who, now, detail)
+            record.fresh(self._database, connection)
+            recall(connection, campaign.id, now)
+            work = _Work(connection, campaign, now)
+            closed = []
+            for row in connection.execute(_NOT_SIGNED, {"of": campaign.id}):
+                closed.append({"of": row.counter})
+                progress = Progress(row.progress)
+                # As after a call-off that was not answered: it holds the image, and is asked first.
+                step = next_step(progress, Action.CALL_OFF) if may_call_off(progress) else progress.step
+                self._say(work, row.id, step, Fact.NO_WORD_OF_CALL_OFF, RESTORED, Cause.SILENCE)
+            if closed:
+                by_counter = update(s.request).where(s.request.c.counter == bindparam("of"))
+                connection.execute(by_counter.values(answered_at=now, response_code=RESTORED), closed)
+            self._database.load(connection, record.FRESH, record.COLUMNS, work.evidence)
+            record.append(self._database, connection, now)
+            return ran
 
     def _carry_out(
         self, work: _Work, view: View, decision: Decision, seen_as: Sequence[Ready | Dated]
@@ -837,6 +874,23 @@ _DATED: Final = (
         | (s.request.c.attempted_at.is_(None) & s.request.c.answered_at.is_(None)),
     )
     .order_by(s.request.c.execution_at, s.device_update.c.id)
+)
+
+# Activations that cannot have had effect, as far as this database knows.
+_NOT_SIGNED: Final = (
+    select(s.request.c.counter, s.device_update.c.id, s.device_update.c.progress)
+    .join(s.batch, s.batch.c.id == s.request.c.batch)
+    .join(
+        s.device_update,
+        (s.device_update.c.batch == s.batch.c.id) & (s.device_update.c.device == s.request.c.device),
+    )
+    .where(
+        s.batch.c.campaign == bindparam("of"),
+        s.batch.c.kind == Order.ACTIVATE_FIRMWARE.value,
+        s.request.c.answered_at.is_(None),
+        s.request.c.command.is_(None),
+    )
+    .order_by(s.request.c.counter)
 )
 
 _DEFER: Final = text("UPDATE device_update SET ready_at = :at WHERE id = :of AND ready_at IS NOT NULL")
