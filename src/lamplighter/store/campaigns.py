@@ -213,7 +213,7 @@ class _Waits(NamedTuple):
 
 @dataclass(slots=True)
 class _Shut:
-    """Who was shut out when last counted: for a while they need not be counted again."""
+    """Who was shut out when last counted: for a while, if nothing else changes, they are not counted anew."""
 
     at: Instant
     devices: dict[Verdict, int]
@@ -545,6 +545,7 @@ class Campaigns:
             }
         changed = {cohort: verdict for cohort, verdict in found.items() if known.get(cohort) is not verdict}
         if changed:
+            self._shut.pop(campaign.id, None)
             with self._database.writing(fence) as connection:
                 shut: Counter[Verdict] = Counter()
                 for cohort, verdict in sorted(changed.items()):
@@ -664,7 +665,11 @@ class Campaigns:
                 and not (any(waits.waiting.values()) or waits.late or waits.passed_over or waits.missed)
                 and all(it.stage in FINAL for it in counts)
             )
-            shut = self._shut_out(connection, campaign, now, is_new=not strata) if is_idle else {}
+            shut: dict[Verdict, int] = {}
+            if is_idle:
+                shut = self._shut_out(connection, campaign, now, is_new=not strata)
+            else:
+                self._shut.pop(campaign.id, None)
         return View(
             status=CampaignStatus(row.status),
             procedure=Procedure(row.procedure),
@@ -744,8 +749,7 @@ class Campaigns:
                     0, connection.execute(_NEW_IN_COHORT, of).scalar_one() - were
                 )
         devices = {verdict: number for verdict, number in found.items() if number}
-        if devices:  # else it may be over at this moment
-            self._shut[campaign.id] = _Shut(now, devices)
+        self._shut[campaign.id] = _Shut(now, devices)
         return devices
 
     def list(self, *statuses: CampaignStatus) -> list[Campaign]:
