@@ -17,6 +17,7 @@ from lamplighter.campaign.decide import (
     call_off,
     calls_off,
     decide,
+    empty_waves,
     judge,
 )
 from lamplighter.campaign.evidence import Evidence, Fact
@@ -25,6 +26,7 @@ from lamplighter.campaign.state import FINAL, READY, Stage, fold
 from lamplighter.campaign.status import CHART, CampaignStatus
 from lamplighter.kit import FirmwareVersion, Instant
 from lamplighter.kit.instant import DAY, HOUR
+from lamplighter.registry import Verdict
 from lamplighter.store.orders import executions
 
 TARGET = FirmwareVersion(0x0200_0000)
@@ -84,6 +86,8 @@ class Ledger:
         self.status = CampaignStatus.RUNNING
         self.withdrawn = False
         self.waiting = Counter(waiting)
+        self.late = Counter()
+        self.shut = Counter()
         self.strata = {place.stratum: Stratum(place.stratum, f"s{place.stratum}", 0) for place in waiting}
         self.updates = []
         self.batches = []
@@ -97,16 +101,25 @@ class Ledger:
         for update in self.updates:
             counts[update.cell, update.progress.stage, update.retried] += 1
         updates = [(at, n) for at, kind, n in self.ordered if kind is Order.update(self.procedure)]
+        strata = tuple(self.strata.values())
+        waiting = Counter({place: n for place, n in self.waiting.items() if n})
+        late = {at: n for at, n in self.late.items() if n and at.wave <= self.strata[at.stratum].wave}
+        empty = empty_waves(strata, {(u.cell.stratum, u.cell.wave) for u in self.updates}, waiting, late)
+        for place, devices in self.late.items():
+            if place.stratum in empty:  # all of it is in waves beyond
+                waiting[place] += devices
         return View(
             self.status,
             self.procedure,
             self.started_at,
-            tuple(self.strata.values()),
+            strata,
             tuple(Count(*key, devices) for key, devices in sorted(counts.items())),
-            {place: n for place, n in self.waiting.items() if n},
+            {place: n for place, n in waiting.items() if n},
             sum(n for _, n in updates),
             sum(n for at, n in updates if at > self.now - HOUR),
             sum(n for at, _, n in self.ordered if at > self.now - DAY),
+            late=late,
+            shut={Verdict.HUB_NOT_CAPABLE: self.shut.total()} if self.shut.total() else {},
             withdrawn=self.withdrawn,
         )
 
@@ -156,8 +169,10 @@ class Ledger:
     def carry_out(self, decision):
         """Do what was decided."""
         for place, brood, most in decision.makes:
-            devices = min(most, self.waiting[place])
-            self.waiting[place] -= devices
+            devices = min(most, self.waiting[place] + self.late[place])
+            first = min(devices, self.waiting[place])
+            self.waiting[place] -= first
+            self.late[place] -= devices - first
             key = (place.stratum, place.wave, brood, place.region, place.hub_model)
             cell = self.cells.setdefault(key, Cell(len(self.cells), *key))
             new = [Update(len(self.updates) + n, cell, self.now) for n in range(devices)]
@@ -196,6 +211,19 @@ class Ledger:
             self._change(stratum, pardoned=min(failures, self.strata[stratum].pardoned))
         if decision.act is not None:
             self.act(decision.act)
+
+    def shut_out(self, stratum, regions):
+        """What a verdict does to those that wait: they have no pool any more."""
+        for pools in (self.waiting, self.late):
+            for place, devices in pools.items():
+                if place.stratum == stratum and place.region in regions:
+                    self.shut[place] += devices
+                    pools[place] = 0
+
+    def let_in(self):
+        """What the next verdict does: they come late, and no wave that has begun waits for them."""
+        self.late += self.shut
+        self.shut.clear()
 
     def act(self, act):
         self.status = CHART.fire(self.status, act)

@@ -39,7 +39,7 @@ from lamplighter.campaign.status import Act, CampaignStatus
 from lamplighter.campaign.windows import Kind, Window, jitter, open_at
 from lamplighter.kit import Instant
 from lamplighter.kit.instant import DAY, HOUR, MINUTE, from_iso
-from lamplighter.registry import Procedure
+from lamplighter.registry import Procedure, Verdict
 
 NOON = from_iso("2026-03-02T12:00:00Z")  # a Monday in winter: London's clocks show UTC
 ONE, TWO = Procedure.ONE_STEP, Procedure.TWO_STEP
@@ -132,6 +132,36 @@ def test_without_a_gate_a_wave_waits_for_its_soak_time_alone():
 def test_a_wave_without_devices_of_a_stratum_is_passed_by():
     """A stratum of three has no part in a wave of one in a hundred: there is nothing to soak."""
     assert ((0, 1),) == decide(WAVES, view(waiting={REST: 3}), (), NOON).opens
+
+
+@pytest.mark.parametrize("before", [(), (count(Stage.PROVEN, 40),)], ids=["canaries", "tenth"])
+def test_no_wave_opens_for_nobody(before):
+    """Whoever should be in it may be shut out for a day, and then finds the waves where they were."""
+    plan = replace(WAVES, waves=(WAVES.waves[0], Wave("tenth", 0.5, soak=HOUR), WAVES.waves[1]))
+    state = view(*before, strata=(Stratum(0, "s0", len(before)),))
+    assert () == decide(plan, state, (), NOON).opens
+
+
+def test_a_wave_that_was_missed_is_looked_for_before_the_next_opens():
+    """Its Devices were away when it was gone through, and are there now; so are those beyond it."""
+    state = view(waiting={REST: 90}, missed=frozenset({0}))
+    assert ((), None) == ((found := decide(WAVES, state, (), NOON)).opens, found.act)
+
+
+def test_who_comes_late_into_a_wave_with_nobody_in_it_is_its_first():
+    """The next wave waits for them; where others were ordered before them it does not."""
+    assert () == decide(WAVES, view(waiting={REST: 90}, late={CANARY: 3}), (), NOON).opens
+    state = view(count(Stage.PROVEN, 40), waiting={REST: 90}, late={CANARY: 3})
+    assert (0,) == decide(WAVES, state, (), NOON).settles
+
+
+@pytest.mark.parametrize(("shut", "act"), [(1, Act.FINISH), (2, None), (900, None)])
+def test_a_campaign_does_not_finish_without_those_who_may_come_back(shut, act):
+    """But for one in a hundred: and in any case it ends with its time."""
+    state = view(count(Stage.PROVEN, 99), shut={Verdict.CPL_NOT_ACTIVE: shut})
+    assert act is decide(ALL, state, (), NOON).act
+    over = replace(state, started_at=Instant(NOON - ALL.lasts))
+    assert Act.FINISH is decide(ALL, over, (), NOON).act
 
 
 def test_a_wave_too_small_for_a_verdict_borrows_from_the_next():

@@ -16,7 +16,7 @@ from lamplighter.campaign.status import CampaignStatus
 from lamplighter.campaign.windows import Window
 from lamplighter.kit import Instant
 from lamplighter.kit.instant import DAY, HOUR
-from lamplighter.registry import Procedure
+from lamplighter.registry import Procedure, Verdict
 
 SOAKING = (Stratum(0, "s0", 0, settled_at=Instant(NOON - HOUR)),)
 HELD = (Stratum(0, "s0", 0, held="6 of 6 failed"),)
@@ -32,6 +32,25 @@ def test_a_wave_that_soaks_is_followed_at_its_time():
     found = outlook(WAVES, view(count(Stage.PROVEN, 50), waiting={REST: 450}, strata=SOAKING), NOON)
     assert (Instant(NOON + 5 * HOUR), "s0") == (found.next[0].at, found.next[0].stratum)
     assert "Wave 'rest' opens" in found.next[0].what
+
+
+def test_an_empty_wave_waits_for_no_gate():
+    """It is passed by for those beyond it, or its Devices are found first; or there is nothing to say."""
+    assert "Wave 'rest' opens: nobody is in 'canary'." == told(WAVES, view(waiting={REST: 9}))[0]
+    missed = view(waiting={REST: 9}, missed=frozenset({0}))
+    assert "Devices of wave 'canary' are found in the next sweep." == told(WAVES, missed)[0]
+    assert 1 == len(told(WAVES, view())), "but for its end in any case"
+
+
+def test_a_campaign_that_waits_for_the_shut_out_says_why_and_until_when():
+    """A person can mend the registry, or end it; a few keep nobody waiting, and are not worth a word."""
+    state = view(count(Stage.PROVEN, 99), shut={Verdict.CPL_NOT_ACTIVE: 900})
+    [first, *_] = outlook(Plan("one", (Wave("all", 1.0),)), state, NOON).next
+    assert (True, None) == (first.person, first.at)
+    assert "900 Devices not ordered" in first.what
+    assert Verdict.CPL_NOT_ACTIVE.value in first.what
+    few = replace(state, shut={Verdict.CPL_NOT_ACTIVE: 1})
+    assert not any("not ordered" in it for it in told(WAVES, few))
 
 
 def test_a_held_stratum_waits_for_a_person_and_stands_first():

@@ -124,6 +124,7 @@ class Campaign(RuleBasedStateMachine):
         strata = dict(self.ledger.strata)
         held = {n for n, stratum in strata.items() if stratum.held}
         known = {(u.cell.stratum, u.cell.wave) for u in self.ledger.updates}
+        there = {(at.stratum, at.wave) for at, n in (self.ledger.waiting + self.ledger.late).items() if n}
 
         decision = self.ledger.tick()
         new = {kind for _, kind, _ in self.ledger.ordered[orders:]}
@@ -149,22 +150,29 @@ class Campaign(RuleBasedStateMachine):
         for n, wave in decision.opens:
             settled = strata[n].settled_at
             soaked = settled is not None and settled + plan.waves[wave - 1].soak <= self.ledger.now
-            assert soaked or (n, wave - 1) not in known, "the soak time is over"
+            assert soaked or (n, wave - 1) not in known | there, "the soak time is over"
+            beyond = any(of == n and number >= wave for of, number in there)
+            assert soaked or beyond, "nothing opens for nobody: those whose turn it is may be shut out"
+        if decision.act is Act.FINISH and not self.is_over():
+            assert not self.ledger.shut.total(), "it does not finish without those who may come back"
         for kind in new - {Order.CALL_OFF_ACTIVATION}:  # which waits for no window
             of = {Order.ACTIVATE_FIRMWARE: Kind.ACTIVATE, Order.READ_FIRMWARE_VERSION: Kind.READ}
             assert open_at(plan.windows, plan.blackout, self.ledger.now, of.get(kind, Kind.UPDATE))
+
+    def is_over(self):
+        """Whether it ends in any case."""
+        ledger = self.ledger
+        return ledger.withdrawn or ledger.now >= ledger.started_at + ledger.plan.lasts
 
     def is_called_off_rightly(self, ids):
         """There is time for it, and somebody has seen harm, or the end."""
         ledger = self.ledger
         for update in (ledger.updates[n] for n in ids):
             assert update.execution - ledger.now >= ledger.plan.call_off_ahead
-            over = ledger.now >= ledger.started_at + ledger.plan.lasts
             stratum = ledger.strata[update.cell.stratum]
             assert (
                 stratum.held is not None
-                or ledger.withdrawn
-                or over
+                or self.is_over()
                 or ledger.status in {CampaignStatus.ABORTING, CampaignStatus.ABORTED}
             )
 
@@ -247,6 +255,33 @@ class Campaign(RuleBasedStateMachine):
     @rule(sure=st.integers(0, 15))
     def withdraw(self, sure):
         self.ledger.withdrawn |= sure == 0
+
+    @rule(stratum=st.integers(0, 1), regions=st.sampled_from([REGIONS, REGIONS[:1], REGIONS[1:]]))
+    def verdicts_shut_out(self, stratum, regions):
+        """A file says that they may not have the release."""
+        self.ledger.shut_out(stratum, regions)
+
+    @rule()
+    def verdicts_let_in(self):
+        """The next file says that they may."""
+        self.ledger.let_in()
+
+    @precondition(lambda self: self.ledger.status is CampaignStatus.RUNNING)
+    @rule(sure=st.integers(0, 3), strata=st.sampled_from([(0, 1), (0,), (1,)]))
+    def a_file_is_wrong_for_a_day(self, sure, strata):
+        """All that is out has ended well, nothing is held, and nobody who waits may have the release now."""
+        if sure:
+            return
+        for update in self.ledger.updates:
+            if update.progress.stage not in FINAL:
+                self.say(update, Fact.VERSION_READ, TARGET)
+        for stratum in (0, 1):
+            self.release(stratum)
+        for stratum in strata:
+            self.ledger.shut_out(stratum, REGIONS)
+        for _ in range(8):
+            self.time_passes(240)
+        self.ledger.let_in()
 
     @rule(stratum=st.integers(0, 1))
     def hold(self, stratum):

@@ -7,13 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from lamplighter.campaign.status import CampaignStatus
+from lamplighter.campaign import Fact, Order, Stage
+from lamplighter.campaign.status import Act, CampaignStatus
 from lamplighter.kit import UsageError, VerificationError
 from lamplighter.kit.instant import HOUR
+from lamplighter.registry import Procedure
 from lamplighter.service import backup as copies
 from lamplighter.store import Store
 from lamplighter.store.leases import Leases
-from tests.store.campaigning import ONE_WAVE, START, Fleet
+from lamplighter.store.outbox import Outbox
+from tests.store.campaigning import OLD, ONE_WAVE, START, SWITCHES, TARGET, Fleet, eui
 
 
 @pytest.fixture
@@ -93,6 +96,40 @@ def test_what_runs_in_a_copy_is_paused_when_it_is_put_back(fleet, url, place, tm
     store.close()
     assert 20 == counted(place)[0]
     assert 40 == counted(place.with_name(f"{place.name}.before-restore-{START}"))[0]
+
+
+@pytest.mark.parametrize("version", [OLD, TARGET])
+def test_an_activation_that_a_copy_had_not_sent_is_read_before_it_is_sent(url, tmp_path, version):
+    """It may have gone out since: nothing goes to the Device but a question, and that only after a resume.
+
+    If it runs the old version it is told to activate, without the image; else it is proven.
+    """
+    fleet = Fleet(url, Procedure.TWO_STEP)
+    fleet.devices([0], SWITCHES)
+    campaign = fleet.start()
+    fleet.make(campaign, 1)
+    fleet.answer(START)
+    fleet.hear(campaign, eui(0), Fact.IMAGE_VERIFIED, START)
+    fleet.tick(campaign, START)
+    copies.back_up(url, tmp_path / "copy.db")
+    fleet.close()
+    copies.restore(tmp_path / "copy.db", url, "administrator1", START, force=True)
+
+    fleet.join(url)
+    assert Stage.SILENT_IN_CALL_OFF is fleet.progress(campaign, eui(0)).stage
+    outbox = Outbox(fleet.database)
+    assert [] == outbox.open_requests(10)
+    assert 0 == fleet.tick(campaign, START)
+    fleet.campaigns.act(campaign.id, Act.RESUME, "operator", START)
+    fleet.tick(campaign, START)
+    assert [Order.READ_FIRMWARE_VERSION] == [it.kind for it in outbox.open_requests(10)]
+    fleet.answer(START)
+    fleet.hear(campaign, eui(0), Fact.VERSION_READ, START, version=version)
+    fleet.tick(campaign, START)
+    then = [it.kind for it in outbox.open_requests(10)]
+    assert ([Order.ACTIVATE_FIRMWARE] if version == OLD else []) == then
+    assert [] == fleet.record.recount(campaign.id)
+    fleet.close()
 
 
 def test_nothing_is_put_over_a_database_that_somebody_works_on(fleet, url, tmp_path):

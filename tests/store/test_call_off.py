@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import insert, update
 
 from lamplighter.campaign import Cause, Evidence, Fact, Stage
-from lamplighter.campaign.decide import FIRST_STEP, Decision
+from lamplighter.campaign.decide import FIRST_STEP, Decision, Hold, Make, call_off, decide
 from lamplighter.campaign.next import CALL_OFF_FIRST, Order
 from lamplighter.campaign.plan import Caps
 from lamplighter.campaign.status import Act, CampaignStatus
@@ -77,6 +77,50 @@ def test_a_hold_calls_off_what_is_to_come_under_higher_counters(fleet):
     assert OFF == fleet.progress(campaign, eui(0)).step
     assert 0 == fleet.tick(campaign, Instant(START + 2 * MINUTE))
     assert [] == fleet.record.recount(campaign.id)
+
+
+@pytest.mark.parametrize("cap", [{"requests_per_day": 10_000}, {"in_flight": 10_000}])
+def test_a_hold_and_its_call_offs_stand_though_another_campaign_ordered_meanwhile(fleet, cap):
+    """They need no room that it could have taken; what does is left for the next decision."""
+    campaign = begun(fleet, replace(NIGHTLY, caps=Caps(**cap)))
+    fleet.devices(range(10, 30), SWITCHES)
+    [stratum] = strata_of(fleet, campaign)
+    view = fleet.campaigns.view(campaign, START)
+    dated = fleet.orders.dated(campaign, {stratum}, START)
+    found = call_off(campaign.plan, view, dated, START)
+    place = fleet.campaigns.pools(campaign.id)[0].place
+    wanted = replace(found, holds=(Hold(stratum, "harm"),), makes=(Make(place, 0, 5),))
+    fleet.make(fleet.start(replace(ONE_WAVE, name="other")), 10)
+    assert fleet.orders.commit(None, campaign, view, wanted, [], START, dated)
+    assert {Stage.CALLING_OFF: 4} == fleet.stages(campaign)
+    assert ["harm"] == [it.held for it in fleet.campaigns.view(campaign, START).strata]
+    assert [] == fleet.record.recount(campaign.id)
+
+
+def test_a_persons_call_off_stands_though_another_campaign_ordered_meanwhile(fleet):
+    """It is not told that the campaign has moved on: it has not."""
+    campaign = begun(fleet, replace(NIGHTLY, caps=Caps(requests_per_day=10_000)))
+    fleet.devices(range(10, 30), SWITCHES)
+    fleet.campaigns.act(campaign.id, Act.PAUSE, "operator", START)
+    view = fleet.campaigns.view(campaign, START)
+    dated = fleet.orders.dated(campaign, strata_of(fleet, campaign), START)
+    fleet.make(fleet.start(replace(ONE_WAVE, name="other")), 10)
+    assert 4 == fleet.orders.call_off(campaign, view, dated, "operator", START, "smoke")
+    assert {Stage.CALLING_OFF: 4} == fleet.stages(campaign)
+
+
+def test_call_offs_take_no_more_of_a_day_than_another_campaign_left(fleet):
+    """The DCC holds back all that is above its threshold: the next to activate come first."""
+    campaign = begun(fleet, replace(NIGHTLY, caps=Caps(requests_per_day=20)))  # 8 of them are used
+    fleet.devices(range(10, 30), SWITCHES)
+    hold(fleet)
+    view = fleet.campaigns.view(campaign, START)
+    dated = fleet.orders.dated(campaign, strata_of(fleet, campaign), START)
+    found = decide(campaign.plan, view, [], START, dated)
+    fleet.make(fleet.start(replace(ONE_WAVE, name="other")), 10)
+    assert fleet.orders.commit(None, campaign, view, found, [], START, dated)
+    times = sorted(at for _, at, _ in requests(fleet, Order.ACTIVATE_FIRMWARE))
+    assert times[:2] == [at for _, at, _ in requests(fleet, Order.CALL_OFF_ACTIVATION)]
 
 
 def test_nothing_is_called_off_where_nothing_is_held(fleet):

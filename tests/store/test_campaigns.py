@@ -12,7 +12,7 @@ from lamplighter.campaign import Fact, Stage
 from lamplighter.campaign.status import CHART, Act, CampaignStatus
 from lamplighter.kit import IllegalTransitionError, Instant, UsageError
 from lamplighter.kit.instant import SECOND
-from lamplighter.registry import BUCKETS, DeviceStatus, Verdict, bucket
+from lamplighter.registry import BUCKETS, CplStatus, DeviceStatus, Part, Verdict, bucket
 from lamplighter.store.campaigns import note, spans
 from tests.store.campaigning import HOUR, ONE_WAVE, PPMIDS, START, SWITCHES, TARGET, Fleet, Wave, eui
 from tests.store.query_plans import analyse, explained
@@ -271,6 +271,151 @@ def test_a_verdict_that_changes_closes_a_cohort_and_opens_it_again(fleet):
     fleet.registry.put_cpl([entry])
     fleet.tick(campaign, Instant(START + 2 * HOUR))
     assert 20 == len(fleet.ordered(campaign))
+
+
+IN_WAVES = replace(
+    ONE_WAVE,
+    waves=(Wave("canary", 0.01, 5, soak=HOUR), Wave("tenth", 0.1, soak=HOUR), Wave("all", 1.0)),
+)
+SHUT_OUT = {
+    "hub": ({"hub_capable": False}, Verdict.HUB_NOT_CAPABLE),
+    "suspended": ({"status": DeviceStatus.SUSPENDED}, Verdict.NOT_COMMISSIONED),
+    "supplier": ({"part": Part.NONE}, Verdict.NOT_OURS),
+    "CPL": ({}, Verdict.CPL_NOT_ACTIVE),
+}
+
+
+def shut_out(fleet, campaign, words, *, few=None):
+    """A file says so of all Devices that are not ordered, or of a few; with no words, the CPL does."""
+    if not words:
+        entry = next(it for it in fleet.registry.cpl() if it.model == PPMIDS.model)
+        fleet.registry.put_cpl([replace(entry, status=CplStatus.WITHDRAWN)])
+        return
+    done = fleet.ordered(campaign)
+    fleet.devices([it for it in range(500) if eui(it) not in done][:few], replace(PPMIDS, **words))
+
+
+def let_in(fleet, campaign, words):
+    """The next file has it right."""
+    if not words:
+        entry = next(it for it in fleet.registry.cpl() if it.model == PPMIDS.model)
+        fleet.registry.put_cpl([replace(entry, status=CplStatus.ACTIVE)])
+        return
+    done = fleet.ordered(campaign)
+    fleet.devices(it for it in range(500) if eui(it) not in done)
+
+
+def all_goes_well(fleet, campaign, now):
+    """Whoever is in flight has the new version."""
+    for number in fleet.ordered(campaign):
+        if fleet.progress(campaign, number).stage is not Stage.PROVEN:
+            fleet.hear(campaign, number, Fact.VERSION_READ, now, version=TARGET)
+
+
+def wave_of(fleet, campaign):
+    """The open one."""
+    [stratum] = fleet.campaigns.view(campaign, START).strata
+    return stratum.wave
+
+
+@pytest.mark.parametrize("why", SHUT_OUT)
+def test_a_bad_file_neither_finishes_a_campaign_nor_opens_its_waves(fleet, why):
+    """Nothing is in flight, the canaries are proven, and for a day a file shuts out all who wait.
+
+    When they are let in again, each wave has its Devices, its outcome and its soak time, as ever.
+    """
+    words, verdict = SHUT_OUT[why]
+    fleet.devices(range(500))
+    campaign = fleet.start(IN_WAVES)
+    fleet.tick(campaign, START)
+    all_goes_well(fleet, campaign, START)
+    fleet.tick(campaign, START)
+    assert 5 == len(fleet.ordered(campaign))
+    shut_out(fleet, campaign, words)
+    for hour in range(1, 25):
+        fleet.tick(campaign, now := Instant(START + hour * HOUR))
+    assert CampaignStatus.RUNNING is fleet.campaigns.find(campaign.id).status
+    tenth = 50 if words else 5 + 50  # a cohort that is let in as a whole is shared out anew
+    assert ({verdict: 495}, 1) == (fleet.campaigns.view(campaign, now).shut, wave_of(fleet, campaign))
+
+    let_in(fleet, campaign, words)
+    while 1 == wave_of(fleet, campaign):
+        assert tenth >= len(fleet.ordered(campaign)), "nobody of the wave beyond"
+        fleet.tick(campaign, now := Instant(now + HOUR // 2))
+        all_goes_well(fleet, campaign, now)
+    assert tenth == len(fleet.ordered(campaign))
+    [(proven,)] = fleet.rows("SELECT MAX(at) FROM evidence WHERE fact = 'VERSION_READ'")
+    [*_, (opened,)] = fleet.rows("SELECT at FROM audit WHERE what = 'open wave' ORDER BY id")
+    assert opened >= proven + HOUR, "all of it proven, and the soak time over"
+    while 500 > len(fleet.ordered(campaign)):
+        fleet.tick(campaign, now := Instant(now + HOUR))
+    all_goes_well(fleet, campaign, now)
+    fleet.tick(campaign, now)
+    assert CampaignStatus.FINISHED is fleet.campaigns.find(campaign.id).status
+
+
+@pytest.mark.parametrize("why", SHUT_OUT)
+def test_whoever_was_shut_out_before_any_order_begins_with_the_canaries(fleet, why):
+    """Not with all at once, in the last wave."""
+    words, _ = SHUT_OUT[why]
+    fleet.devices(range(500))
+    campaign = fleet.start(IN_WAVES)
+    shut_out(fleet, campaign, words)
+    for hour in range(24):
+        fleet.tick(campaign, Instant(START + hour * HOUR))
+    assert 0 == wave_of(fleet, campaign)
+    let_in(fleet, campaign, words)
+    for hour in range(24, 31):
+        fleet.tick(campaign, Instant(START + hour * HOUR))
+    assert 5 == len(fleet.ordered(campaign))
+
+
+def test_a_campaign_that_starts_before_its_cpl_entry_waits_for_it(fleet):
+    """Nobody is let in yet: that is no end."""
+    fleet.devices(range(500))
+    shut_out(fleet, None, {})
+    campaign = fleet.start(IN_WAVES)
+    for hour in range(24):
+        fleet.tick(campaign, now := Instant(START + hour * HOUR))
+    assert {Verdict.CPL_NOT_ACTIVE: 500} == fleet.campaigns.view(campaign, now).shut
+    let_in(fleet, campaign, {})
+    fleet.tick(campaign, Instant(now + HOUR))
+    assert 5 == len(fleet.ordered(campaign))
+
+
+def test_a_campaign_that_waits_for_the_shut_out_ends_with_its_time(fleet):
+    """Every campaign ends, though nobody ever lets them in."""
+    fleet.devices(range(500))
+    campaign = fleet.start(IN_WAVES)
+    shut_out(fleet, campaign, {})
+    fleet.tick(campaign, Instant(START + IN_WAVES.lasts - 1))
+    assert CampaignStatus.RUNNING is fleet.campaigns.find(campaign.id).status
+    fleet.tick(campaign, Instant(START + IN_WAVES.lasts))
+    assert CampaignStatus.FINISHED is fleet.campaigns.find(campaign.id).status
+
+
+def test_a_few_that_are_shut_out_are_left_for_the_next_campaign(fleet):
+    """One in a hundred keeps nobody waiting; nor do those who were out of it from the start."""
+    fleet.devices(range(500))
+    fleet.devices(range(1000, 1400), replace(PPMIDS, hub_capable=False))
+    campaign = fleet.start()
+    shut_out(fleet, campaign, {"hub_capable": False}, few=5)
+    fleet.tick(campaign, START)
+    all_goes_well(fleet, campaign, START)
+    assert {Verdict.HUB_NOT_CAPABLE: 5} == fleet.campaigns.view(campaign, START).shut
+    fleet.tick(campaign, START)
+    assert CampaignStatus.FINISHED is fleet.campaigns.find(campaign.id).status
+
+
+def test_who_is_shut_out_is_told(fleet):
+    """An event says how many waited, and why they may not have the release now."""
+    fleet.devices(range(500))
+    campaign = fleet.start(IN_WAVES)
+    fleet.tick(campaign, START)
+    shut_out(fleet, campaign, {})
+    fleet.tick(campaign, Instant(START + HOUR))
+    [event] = [it for it in fleet.campaigns.events(campaign.id) if it.what == "shut out"]
+    assert ("policy", f"{Verdict.CPL_NOT_ACTIVE.value}: 495 not ordered yet") == (event.who, event.detail)
 
 
 def test_a_refresh_that_finds_nothing_new_changes_nothing(fleet):

@@ -3,6 +3,8 @@
 Per stratum: the gate rules on what has been ordered (`gates`); a stratum that fails is held alone; the next
 wave opens when all of this one is ordered, the gate has passed and the soak time is over. A wave that is too
 small for a verdict lends itself from the next: no more Devices are ordered of that than a verdict wants.
+A wave with nobody in it is passed by for the sake of those who wait beyond it; where nobody does, all stays
+as it is. So whoever is shut out by a verdict, and comes back, finds the waves where they were.
 
 Where a stratum is held, or the campaign is at its end, activations that are still to come are called off, at
 any hour: those are owed before all else. A pause alone leaves them.
@@ -32,11 +34,15 @@ from lamplighter.kit.instant import DAY, HOUR, MINUTE
 from lamplighter.registry import Procedure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from lamplighter.campaign.plan import Plan
+    from lamplighter.registry import Verdict
 
 DEVICES_MAX: Final = 50_000  # SRV 11.1 and 11.4, DeviceIDList: new orders of one decision
+SHUT_SHARE: Final = 0.01
+"""Of its Devices: where more are shut out, a campaign does not finish without them. Fewer are left for the
+next one: some are always between two homes, or two Suppliers."""
 BROOD_FIRST: Final = 5  # Devices of the first brood of a wave; each next holds twice as many
 _LATER: Final = MINUTE  # until what found no room is looked at again
 _WHILE_HELD: Final = HOUR  # until what is held is looked at again; a release of the hold looks at once
@@ -202,6 +208,12 @@ class View:
     most. They are ordered too, but no wave waits for them."""
     passed_over: int = 0
     """Devices that could not be ordered so far, for their home is busy."""
+    missed: frozenset[int] = frozenset()
+    """Strata in whose open wave nobody was found and nobody ordered, and where somebody is by now: the next
+    sweep finds them, and no wave opens before."""
+    shut: Mapping[Verdict, int] = field(default_factory=dict)
+    """Devices that were let in once, were not ordered, and may not have the release now, by a verdict that
+    may be taken back. Only known where nothing else is left to do."""
     withdrawn: bool = False
     """The release is withdrawn: nothing more is ordered."""
 
@@ -333,6 +345,31 @@ def call_off(plan: Plan, view: View, dated: Sequence[Dated], now: Instant) -> De
 def judge(plan: Plan, view: View) -> dict[int, gates.Judgement]:
     """What the gate says of each stratum, with the numbers behind it."""
     return _judge(plan, view, _sums(view).outcomes)
+
+
+def awaited(view: View) -> int:
+    """Devices shut out by a verdict that keep the campaign from finishing: they may come back until its end.
+
+    0: they are too few for that.
+    """
+    shut = sum(view.shut.values())
+    return shut if shut > SHUT_SHARE * (shut + sum(count.devices for count in view.counts)) else 0
+
+
+def empty_waves(
+    strata: Iterable[Stratum], begun: Collection[tuple[int, int]], *waits: Iterable[Place]
+) -> dict[int, int]:
+    """The open wave of each stratum of which nobody was ordered, nor waits: no count of it is to be believed.
+
+    begun  (stratum, wave) of which somebody was ordered
+    waits  where Devices wait
+    """
+    found = {it.id: it.wave for it in strata if (it.id, it.wave) not in begun}
+    for places in waits if found else ():
+        for place in places:
+            if found.get(place.stratum) == place.wave:
+                del found[place.stratum]
+    return found
 
 
 _Broods = dict[tuple[int, int], gates.Outcomes]
@@ -496,9 +533,11 @@ def _run(
         and not any(view.waiting.values())
         and not any(view.late.values())
         and not view.passed_over
+        and not view.missed
         and not held
         and not course.opens
         and not course.soaking
+        and not awaited(view)
     )
     return Decision(
         makes=makes,
@@ -552,6 +591,13 @@ def _waves(plan: Plan, view: View, sums: _Sums, now: Instant) -> _Course:
     waiting: dict[tuple[int, int], int] = defaultdict(int)
     for place, devices in view.waiting.items():
         waiting[place.stratum, place.wave] += devices
+    for place, devices in view.late.items():
+        if (here := (place.stratum, place.wave)) not in sums.in_flight:  # else the wave goes on without them
+            waiting[here] += devices
+    furthest: dict[int, int] = {}
+    for (of, number), devices in waiting.items():
+        if devices:
+            furthest[of] = max(number, furthest.get(of, 0))
     last = len(plan.waves) - 1
     for stratum in view.strata:
         standing = sum(brood.failures for brood in outcomes[stratum.id].values())
@@ -583,9 +629,11 @@ def _waves(plan: Plan, view: View, sums: _Sums, now: Instant) -> _Course:
         if not good:
             if stratum.settled_at is not None:
                 course.unsettles += (stratum.id,)
-        elif here not in sums.in_flight or (
-            stratum.settled_at is not None and stratum.settled_at + wave.soak <= now
-        ):
+        elif here not in sums.in_flight:
+            # Nothing is to soak. But it may be empty for its Devices are shut out: nothing opens for nobody.
+            if furthest.get(stratum.id, 0) > stratum.wave and stratum.id not in view.missed:
+                course.opens += ((stratum.id, stratum.wave + 1),)
+        elif stratum.settled_at is not None and stratum.settled_at + wave.soak <= now:
             course.opens += ((stratum.id, stratum.wave + 1),)
         elif stratum.settled_at is None or now < stratum.settled_at:
             # A clock that was put back makes the soak time begin anew: longer by that, and never shorter.
@@ -856,8 +904,10 @@ __all__ = [
     "Ready",
     "Stratum",
     "View",
+    "awaited",
     "call_off",
     "calls_off",
     "decide",
+    "empty_waves",
     "judge",
 ]

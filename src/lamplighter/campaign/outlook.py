@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from lamplighter.campaign import gates, rates, windows
-from lamplighter.campaign.decide import DATED, LOADING, calls_off, judge
+from lamplighter.campaign.decide import DATED, LOADING, awaited, calls_off, judge
 from lamplighter.campaign.state import FINAL, FLYING, Stage
 from lamplighter.campaign.status import CampaignStatus
 from lamplighter.kit import Instant
@@ -196,6 +196,9 @@ def _running(
     left = sum(it.devices for it in view.counts if it.stage not in FINAL and it.stage not in FLYING)
     if left:
         yield Next(None, f"{_devices(left)} wait for the next try: a pause, a window or a release of a hold.")
+    for verdict, devices in view.shut.items() if awaited(view) else ():
+        what = f"{_devices(devices)} not ordered may not have the release now: {verdict.value}."
+        yield Next(None, f"{what} It waits for them until its end; abort it to go without them.", person=True)
     if view.passed_over:
         yield Next(None, f"{_devices(view.passed_over)} wait until another update in their home is over.")
 
@@ -226,9 +229,15 @@ def _of_stratum(
     )
     if waiting:
         return Next(None, f"Up to {_devices(waiting)} of wave {here.name!r} are ordered.", stratum.name)
+    if stratum.id in view.missed:
+        return Next(None, f"Devices of wave {here.name!r} are found in the next sweep.", stratum.name)
     if stratum.wave >= last:
         return None
     after = plan.waves[stratum.wave + 1].name
+    if not any(it.cell.stratum == stratum.id and it.cell.wave == stratum.wave for it in view.counts):
+        if not any(n and at.stratum == stratum.id for at, n in view.waiting.items()):
+            return None
+        return Next(now, f"Wave {after!r} opens: nobody is in {here.name!r}.", stratum.name)
     if stratum.settled_at is not None and stratum.settled_at <= now:
         opens = Instant(stratum.settled_at + here.soak)
         return Next(

@@ -32,6 +32,7 @@ from lamplighter.campaign.decide import (
     Place,
     Stratum,
     View,
+    empty_waves,
 )
 from lamplighter.campaign.evidence import Cause, Fact
 from lamplighter.campaign.next import DEADLINES, DEADLINES_OF, Order
@@ -172,6 +173,7 @@ class Paper:
         self._busy = np.zeros(int(estate.hub[-1]) + 1 if estate.is_shared and count else 0, np.int16)
         self._cells: list[Cell] = []
         self._cell_ids: dict[tuple[int, int, int, str, str], int] = {}
+        self._begun: set[tuple[int, int]] = set()
         self._tally = np.zeros(0, np.int64)
         self._shown = np.zeros(0, np.int64)
         self._counts: dict[int, Count] = {}
@@ -243,6 +245,11 @@ class Paper:
                 passed += pool.left
                 if pool.due(now, self.plan.sweep_every):
                     late[pool.place] += min(max(pool.left, LATE_MIN), LATE_MAX)
+        empty = empty_waves(self.strata.values(), self._begun, waiting, late)
+        if empty:
+            for pool in self.pools:
+                if pool.swept_at is None and not pool.devices.size and pool.place.stratum in empty:
+                    waiting[pool.place] -= 1  # nobody: it was only taken for one
         self._forget(now)
         return View(
             status=self.status,
@@ -586,6 +593,7 @@ class Paper:
         number = self._cell_ids.get(key)
         if number is None:
             number = self._cell_ids[key] = len(self._cells)
+            self._begun.add(key[:2])
             self._cells.append(Cell(number + 1, *key))
             if len(self._tally) < len(self._cells) * _SLOTS:
                 more = np.zeros(max(64 * _SLOTS, len(self._tally)), np.int64)

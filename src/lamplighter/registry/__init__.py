@@ -5,11 +5,12 @@ Types and statuses are the inventory's own (SRV 8.2), as `protocol.duis` spells 
 
 from lamplighter.protocol.duis import CplStatus, DeviceStatus, DeviceType
 from lamplighter.registry.device import BUCKETS, Cohort, Device, Hub, Part, bucket
-from lamplighter.registry.eligibility import STRANDED, Verdict, judge
+from lamplighter.registry.eligibility import REVOCABLE, STRANDED, Verdict, judge
 from lamplighter.registry.release import CplEntry, Procedure, Release
 
 __all__ = [
     "BUCKETS",
+    "REVOCABLE",
     "STRANDED",
     "Cohort",
     "CplEntry",

@@ -44,6 +44,18 @@ STRANDED: Final = frozenset(
 )
 """Verdicts that will not change by waiting: the Device is to be replaced, or its hub."""
 
+REVOCABLE: Final = frozenset(
+    {
+        Verdict.NOT_OURS,
+        Verdict.NOT_ON_CPL,
+        Verdict.HASH_MISMATCH,
+        Verdict.CPL_NOT_ACTIVE,
+        Verdict.HUB_NOT_CAPABLE,
+        Verdict.NOT_COMMISSIONED,
+    }
+)
+"""Verdicts that the next file may take back: one that was wrong may have brought them about."""
+
 
 def judge(
     cohort: Cohort, release: Release, cpl: CplEntry | None, *, allow_downgrade: bool = False

@@ -5,7 +5,8 @@ database at one moment. PostgreSQL brings tools of its own (`pg_dump`, `pg_resto
 than anybody else could; docs/deployment.md has the commands.
 
 What a copy does not know is what was sent and heard after it was made. So all that runs is paused when a copy
-is put back: a person looks first, and Devices are read before anything is sent to them again.
+is put back: a person looks first. Activations that it had not sent are closed, and their Devices are asked
+for their version before they are told to again. Reads go out all the same: to ask once more does no harm.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from lamplighter.campaign.status import Act, CampaignStatus
 from lamplighter.kit import UsageError, VerificationError
 from lamplighter.store import Store
 from lamplighter.store.gauges import Gauges
@@ -152,12 +152,12 @@ def restore(source: Path, url: str, who: str, now: Instant, *, force: bool = Fal
 def _pause(url: str, who: str, now: Instant, found: Copy) -> list[str]:
     store = Store.open(url)
     try:
-        paused = []
-        for campaign in store.campaigns.list(CampaignStatus.RUNNING):
-            detail = f"restored from a copy that ends at audit entry {found.audited}"
-            store.campaigns.act(campaign.id, Act.PAUSE, who, now, detail)
-            paused.append(campaign.name)
-        return paused
+        detail = f"restored from a copy that ends at audit entry {found.audited}"
+        return [
+            campaign.name
+            for campaign in store.campaigns.under_way()
+            if store.orders.put_back(campaign, who, now, detail)
+        ]
     finally:
         store.close()
 

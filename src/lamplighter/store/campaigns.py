@@ -8,7 +8,7 @@ only the start counts Devices, in one pass over an index.
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import ceil
@@ -20,14 +20,23 @@ from sqlalchemy import Integer, bindparam, case, delete, func, insert, select, t
 from lamplighter.campaign import board as boards
 from lamplighter.campaign import plan as plans
 from lamplighter.campaign.board import Choice
-from lamplighter.campaign.decide import LOADING, Busy, Cell, Count, Place, Stratum, View
+from lamplighter.campaign.decide import LOADING, Busy, Cell, Count, Place, Stratum, View, empty_waves
 from lamplighter.campaign.decide import judge as judge_strata
 from lamplighter.campaign.next import Order
-from lamplighter.campaign.state import Stage
+from lamplighter.campaign.state import FINAL, Stage
 from lamplighter.campaign.status import CHART, Act, CampaignStatus
 from lamplighter.kit import FirmwareVersion, ImageHash, Instant, UsageError
 from lamplighter.kit.instant import DAY, HOUR, MINUTE
-from lamplighter.registry import BUCKETS, CplEntry, CplStatus, Procedure, Release, Verdict, judge
+from lamplighter.registry import (
+    BUCKETS,
+    REVOCABLE,
+    CplEntry,
+    CplStatus,
+    Procedure,
+    Release,
+    Verdict,
+    judge,
+)
 from lamplighter.store import audit, record
 from lamplighter.store import schema as s
 from lamplighter.store.people import APPROVER, holders, is_any, makings
@@ -49,12 +58,15 @@ RECALLED: Final = "recalled"
 """The answer of a request that was taken back before it was sent."""
 RENEWED: Final = "renewed"
 """The answer of a request in whose place there is another one, under a fresh counter."""
+RESTORED: Final = "restored"
+"""The answer of a request that a copy of the database had not sent; since it was made, it may have been."""
 POLICY: Final = "policy"
 """Who did it, where the plan did."""
 ORDER: Final = "order"
 """What the audit calls a batch of orders."""
 
 _LOOK_EVERY: Final = MINUTE  # how often verdicts are found anew, though no new cohort has come up
+_SHUT_EVERY: Final = 10 * MINUTE  # how often those are counted for whom alone a campaign waits
 LATE_MIN, LATE_MAX = 100, 1_000  # Devices that a pool which is swept again is taken for
 _COUNT_EXACT: Final = 10_000  # Devices of a cohort, up to which they are counted wave by wave
 _COUNT_MAX: Final = 100_000  # Devices of a cohort that came up late are counted up to here
@@ -190,6 +202,23 @@ def check_name(name: str) -> None:
         )
 
 
+class _Waits(NamedTuple):
+    """Who is still to be ordered, as `View` has it."""
+
+    waiting: dict[Place, int]
+    late: dict[Place, int]
+    passed_over: int
+    missed: frozenset[int]
+
+
+@dataclass(slots=True)
+class _Shut:
+    """Who was shut out when last counted: for a while, if nothing else changes, they are not counted anew."""
+
+    at: Instant
+    devices: dict[Verdict, int]
+
+
 @dataclass(slots=True)
 class _Seen:
     """What a refresh saw last: the same need not be looked at again."""
@@ -207,6 +236,7 @@ class Campaigns:
         self._lock = Lock()
         self._cohorts: dict[int, Cohort] = {}  # they never change
         self._seen: dict[int, _Seen] = {}
+        self._shut: dict[int, _Shut] = {}
 
     # --- drafts and approvals
 
@@ -513,23 +543,32 @@ class Campaigns:
             }
         changed = {cohort: verdict for cohort, verdict in found.items() if known.get(cohort) is not verdict}
         if changed:
+            self._shut.pop(campaign.id, None)
             with self._database.writing(fence) as connection:
+                shut: Counter[Verdict] = Counter()
                 for cohort, verdict in sorted(changed.items()):
-                    self._change(connection, campaign, cohort, verdict, now)
+                    shut[verdict] += self._change(connection, campaign, cohort, verdict, now)
+                for verdict, devices in shut.items():
+                    if devices:
+                        what = f"{verdict.value}: {devices:,} not ordered yet"
+                        note(connection, campaign.id, now, POLICY, "shut out", what)
         self._seen[campaign.id] = _Seen(newest, now, withdrawn)
         return bool(changed)
 
     def _change(
         self, connection: Connection, campaign: Campaign, cohort: int, verdict: Verdict, now: Instant
-    ) -> None:
-        """Give a cohort pools that fit its verdict, in place of those that it has."""
+    ) -> int:
+        """Give a cohort pools that fit its verdict, in place of its own; how many wait no more by that."""
         here = (s.pool.c.campaign == campaign.id, s.pool.c.cohort == cohort)
+        waited = connection.execute(select(func.sum(s.pool.c.waiting)).where(*here)).scalar() or 0
         had = connection.execute(delete(s.pool).where(*here)).rowcount
         some = select(s.device.c.eui).where(s.device.c.cohort == cohort).limit(_COUNT_MAX).subquery()
         devices = connection.execute(select(func.count()).select_from(some)).scalar_one()
         if verdict is not Verdict.ELIGIBLE:
-            connection.execute(insert(s.pool), [_closed(campaign.id, cohort, verdict, devices)])
-            return
+            # Who is in a cohort that was not there at the start may have come from one that was let in.
+            waits = int(waited) if had else devices
+            connection.execute(insert(s.pool), [_closed(campaign.id, cohort, verdict, devices, waits)])
+            return int(waited)
         name = campaign.plan.stratum_of(self._cohorts[cohort])
         stratum = connection.execute(
             select(s.stratum.c.id).where(s.stratum.c.campaign == campaign.id, s.stratum.c.name == name)
@@ -557,6 +596,7 @@ class Campaigns:
             swept_at=swept_at,
         )
         connection.execute(insert(s.pool), rows)
+        return 0
 
     def _judge(self, connection: Connection, campaign: Campaign) -> dict[int, Verdict]:
         """The verdict on each cohort that the campaign is meant for."""
@@ -592,7 +632,10 @@ class Campaigns:
     # --- what a decision looks at
 
     def view(self, campaign: Campaign, now: Instant) -> View:
-        """All that a decision looks at, at one moment; what it costs does not grow with the Devices."""
+        """All that a decision looks at, at one moment; what it costs does not grow with the Devices.
+
+        But for a campaign that has nothing left to do: there those are counted who are shut out.
+        """
         with self._database.reading() as connection:
             row = connection.execute(
                 select(
@@ -614,11 +657,49 @@ class Campaigns:
                 for *cell, stage, again, devices in connection.execute(_COUNTS, {"campaign": campaign.id})
             ]
             elsewhere = [Busy(*it) for it in connection.execute(ELSEWHERE, {"campaign": campaign.id})]
-            some = pools(connection, campaign.id)
+            waits = self._waits(connection, campaign, strata, {it.cell[1:3] for it in counts}, now)
+            is_idle = (
+                row.status == CampaignStatus.RUNNING.value
+                and not (any(waits.waiting.values()) or waits.late or waits.passed_over or waits.missed)
+                and all(it.stage in FINAL for it in counts)
+            )
+            shut: dict[Verdict, int] = {}
+            if is_idle:
+                shut = self._shut_out(connection, campaign, now, is_new=not strata)
+            else:
+                self._shut.pop(campaign.id, None)
+        return View(
+            status=CampaignStatus(row.status),
+            procedure=Procedure(row.procedure),
+            started_at=Instant(row.started_at or now),
+            strata=strata,
+            counts=counts,
+            waiting=waits.waiting,
+            ordered=ordered,
+            last_hour=last_hour,
+            last_day=last_day,
+            elsewhere=elsewhere,
+            late=waits.late,
+            passed_over=waits.passed_over,
+            missed=waits.missed,
+            shut=shut,
+            withdrawn=row.withdrawn_at is not None,
+        )
+
+    def _waits(
+        self,
+        connection: Connection,
+        campaign: Campaign,
+        strata: Sequence[Stratum],
+        begun: Collection[tuple[int, int]],
+        now: Instant,
+    ) -> _Waits:
+        """Who is still to be ordered, as the pools say; `begun`: (stratum, wave) that have orders."""
         waves = {it.id: it.wave for it in strata}
         waiting: dict[Place, int] = defaultdict(int)
         late: dict[Place, int] = defaultdict(int)
         passed = 0
+        some = pools(connection, campaign.id)
         for pool in some:
             if pool.is_first:
                 waiting[pool.place] += max(1, pool.waiting)  # only going through it says that there is none
@@ -626,21 +707,48 @@ class Campaigns:
                 passed += pool.passed
                 if pool.due(now, campaign.plan.sweep_every):
                     late[pool.place] += min(max(pool.waiting, pool.passed, LATE_MIN), LATE_MAX)
-        return View(
-            status=CampaignStatus(row.status),
-            procedure=Procedure(row.procedure),
-            started_at=Instant(row.started_at or now),
-            strata=strata,
-            counts=counts,
-            waiting=dict(waiting),
-            ordered=ordered,
-            last_hour=last_hour,
-            last_day=last_day,
-            elsewhere=elsewhere,
-            late=dict(late),
-            passed_over=passed,
-            withdrawn=row.withdrawn_at is not None,
+        missed: set[int] = set()
+        if empty := empty_waves(strata, begun, waiting, late):
+            # Whether a wave opens is up to who is beyond: what was counted once does not say that.
+            at = {"campaign": campaign.id, "salt": campaign.salt, "strata": list(empty)}
+            peopled = {(cohort, wave) for cohort, wave in connection.execute(_PEOPLED, at)}
+            for pool in some:
+                if (here := empty.get(pool.place.stratum)) is None:
+                    continue
+                is_peopled = (pool.cohort, pool.place.wave) in peopled
+                if is_peopled and pool.place.wave == here:
+                    missed.add(pool.place.stratum)
+                elif is_peopled and not pool.is_first:
+                    waiting[pool.place] += 1
+                elif pool.is_first and not is_peopled:
+                    waiting[pool.place] -= max(1, pool.waiting)
+        return _Waits(dict(waiting), dict(late), passed, frozenset(missed))
+
+    def _shut_out(
+        self, connection: Connection, campaign: Campaign, now: Instant, *, is_new: bool
+    ) -> dict[Verdict, int]:
+        """How many Devices are not ordered, and shut out by a verdict that may be taken back.
+
+        Those that were so from the start do not count, unless nobody was let in yet.
+        """
+        known = self._shut.get(campaign.id)
+        if known is not None and known.at <= now < known.at + _SHUT_EVERY:
+            return known.devices
+        found: Counter[Verdict] = Counter()
+        query = select(s.pool).where(
+            s.pool.c.campaign == campaign.id, s.pool.c.verdict.in_(sorted(it.name for it in REVOCABLE))
         )
+        for pool in connection.execute(query.order_by(s.pool.c.cohort)).all():
+            were = 0 if is_new or pool.waiting else pool.devices
+            in_all = connection.execute(_IN_COHORT, {"cohort": pool.cohort}).scalar_one()
+            if in_all > were:
+                of = {"campaign": campaign.id, "cohort": pool.cohort}
+                found[Verdict[pool.verdict]] += max(
+                    0, connection.execute(_NEW_IN_COHORT, of).scalar_one() - were
+                )
+        devices = {verdict: number for verdict, number in found.items() if number}
+        self._shut[campaign.id] = _Shut(now, devices)
+        return devices
 
     def list(self, *statuses: CampaignStatus) -> list[Campaign]:
         """All campaigns, the oldest first; or those that stand so."""
@@ -803,6 +911,26 @@ _POOLS: Final = text(
     " p.first, p.last, p.devices, p.waiting, p.position, p.passed, p.swept_at"
     " FROM pool p JOIN cohort c ON c.id = p.cohort"
     " WHERE p.campaign = :campaign AND p.verdict = 'ELIGIBLE' ORDER BY p.stratum, p.wave, p.cohort"
+)
+
+_IS_NEW: Final = (
+    "(SELECT 1 FROM device_update u WHERE u.device = d.eui AND u.campaign = :campaign LIMIT 1) IS NULL"
+)
+_NEW_IN: Final = (
+    "(SELECT 1 FROM device d WHERE d.cohort = p.cohort AND d.bucket >= p.first - :salt {turn}"  # noqa: S608 # our own words
+    f" AND d.bucket < p.last - :salt {{turn}} AND {_IS_NEW} LIMIT 1)"
+)
+# The pools, from the open wave on, in which somebody stands who was not ordered: a look at an index for most.
+# The circle of buckets is turned by the salt, so that a pool is up to two ranges of it.
+_PEOPLED: Final = text(
+    "SELECT p.cohort, p.wave FROM pool p JOIN stratum s ON s.id = p.stratum"  # noqa: S608 # our own words
+    " WHERE p.campaign = :campaign AND s.id IN :strata AND p.wave >= s.wave"
+    " AND (SELECT 1 FROM device d WHERE d.cohort = p.cohort LIMIT 1) IS NOT NULL"
+    f" AND COALESCE({_NEW_IN.format(turn='')}, {_NEW_IN.format(turn=f'+ {BUCKETS}')}) IS NOT NULL"
+).bindparams(bindparam("strata", expanding=True))
+_IN_COHORT: Final = text("SELECT COUNT(*) FROM device WHERE cohort = :cohort")
+_NEW_IN_COHORT: Final = text(
+    f"SELECT COUNT(*) FROM device d WHERE d.cohort = :cohort AND {_IS_NEW}"  # noqa: S608 # our own words
 )
 
 _ORDERED: Final = select(
@@ -1010,11 +1138,11 @@ def _stratum(connection: Connection, campaign: int, name: str, now: Instant) -> 
     return int(connection.execute(insert(s.stratum).values(values).returning(s.stratum.c.id)).scalar_one())
 
 
-def _closed(campaign: int, cohort: int, verdict: Verdict, devices: int) -> dict[str, Any]:
-    """The row of a cohort that may not have the release."""
+def _closed(campaign: int, cohort: int, verdict: Verdict, devices: int, waiting: int = 0) -> dict[str, Any]:
+    """The row of a cohort that may not have the release; of whose Devices so many waited before."""
     return {
         "campaign": campaign, "cohort": cohort, "wave": 0, "verdict": verdict.name, "stratum": None,
-        "first": 0, "last": BUCKETS, "devices": devices, "waiting": 0, "position": None, "passed": 0,
+        "first": 0, "last": BUCKETS, "devices": devices, "waiting": waiting, "position": None, "passed": 0,
         "swept_at": None,
     }  # fmt: skip
 

@@ -2,7 +2,8 @@
 
 Whoever forms orders does so alone (`record.fresh` waits for the others): so no two see the same Device, or
 the same home, free. A decision is carried out only as far as the world is still the one that it was made for:
-a campaign that stands elsewhere by now gets nothing, an update that has moved on meanwhile is left alone.
+a campaign that stands elsewhere by now gets nothing, an update that has moved on meanwhile is left alone, and
+what another campaign has taken of the room is not taken twice.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import numpy as np
@@ -31,8 +32,17 @@ from sqlalchemy import (
 from lamplighter.campaign import windows
 from lamplighter.campaign.decide import DATED, DEFER_MAX, FIRST_STEP, Again, Cell, Dated, Ready, call_off
 from lamplighter.campaign.evidence import Cause, Fact
-from lamplighter.campaign.next import DEADLINES, DEADLINES_OF, QUIET, Order
+from lamplighter.campaign.next import (
+    DEADLINES,
+    DEADLINES_OF,
+    QUIET,
+    Action,
+    Order,
+    may_call_off,
+    next_step,
+)
 from lamplighter.campaign.state import FLYING, STAGE_BITS, STAGE_SHIFT, Progress, Stage
+from lamplighter.campaign.status import Act, CampaignStatus
 from lamplighter.kit import Instant, UsageError
 from lamplighter.kit.instant import DAY, HOUR, MILLISECOND, MINUTE, SECOND
 from lamplighter.registry import DeviceStatus, DeviceType, Part
@@ -46,6 +56,7 @@ from lamplighter.store.campaigns import (
     POLICY,
     RECALLED,
     RENEWED,
+    RESTORED,
     UPDATES,
     change,
     note,
@@ -202,9 +213,9 @@ class Orders:
     ) -> int:
         """Carry out a decision that was made of this view and these updates; how much it changed.
 
-        0: nothing, because nothing was to be done, or the campaign no longer stands where it was seen, or
-        other campaigns have taken room under the caps meanwhile. Raises `LeaseLostError`, and then nothing
-        was done.
+        Where other campaigns have taken room under the caps meanwhile, what needs room is left for the next
+        decision; holds and call-offs are not. 0: nothing was to be done, or the campaign no longer stands
+        where it was seen. Raises `LeaseLostError`, and then nothing was done.
         """
         if not decision:
             return 0
@@ -229,6 +240,33 @@ class Orders:
                 raise UsageError(f"campaign {campaign.name!r} has moved on at this moment: look at it again")
             return work.called_off
 
+    def put_back(self, campaign: Campaign, who: str, now: Instant, detail: str) -> bool:
+        """Have a campaign of a copy that is put back wait for a person; whether it ran.
+
+        An activation that had not left when the copy was made may have left since: it must not go out as if
+        it were new, nor late. It is closed, and what the Device runs is asked before it is told to again.
+        """
+        with self._database.writing() as connection:
+            ran = campaign.status is CampaignStatus.RUNNING
+            if ran:
+                change(connection, campaign.id, campaign.status, Act.PAUSE, who, now, detail)
+            record.fresh(self._database, connection)
+            recall(connection, campaign.id, now)
+            work = _Work(connection, campaign, now)
+            closed = []
+            for row in connection.execute(_NOT_SIGNED, {"of": campaign.id}):
+                closed.append({"of": row.counter})
+                progress = Progress(row.progress)
+                # As after a call-off that was not answered: it holds the image, and is asked first.
+                step = next_step(progress, Action.CALL_OFF) if may_call_off(progress) else progress.step
+                self._say(work, row.id, step, Fact.NO_WORD_OF_CALL_OFF, RESTORED, Cause.SILENCE)
+            if closed:
+                by_counter = update(s.request).where(s.request.c.counter == bindparam("of"))
+                connection.execute(by_counter.values(answered_at=now, response_code=RESTORED), closed)
+            self._database.load(connection, record.FRESH, record.COLUMNS, work.evidence)
+            record.append(self._database, connection, now)
+            return ran
+
     def _carry_out(
         self, work: _Work, view: View, decision: Decision, seen_as: Sequence[Ready | Dated]
     ) -> int:
@@ -240,7 +278,7 @@ class Orders:
             return 0
         record.fresh(self._database, connection)
         if (decision.makes or decision.again) and _is_outrun(connection, campaign, view, now):
-            return 0
+            decision = _without_room(connection, campaign, decision, now)
         self._steer(work, decision)
         # At the end nobody waits for what is unsent, and nobody would look at it again.
         if decision.recall or decision.act is not None:
@@ -806,6 +844,24 @@ def _is_outrun(connection: Connection, campaign: Campaign, view: View, now: Inst
     )
 
 
+def _without_room(connection: Connection, campaign: Campaign, decision: Decision, now: Instant) -> Decision:
+    """What may be done of a decision though others have ordered since: all but orders.
+
+    Call-offs load nothing, and harm was seen: they go out as far as the day has room. Nobody else takes it at
+    this moment.
+    """
+    most = campaign.plan.caps.requests_per_day
+    left = None
+    if most is not None:
+        left = max(0, most - connection.execute(LAST_DAY, {"since": now - DAY}).scalar_one())
+    again = []
+    for it in decision.again:
+        if it.kind is Order.CALL_OFF_ACTIVATION:
+            again.append(it._replace(updates=it.updates[:left]))
+            left = None if left is None else left - len(again[-1].updates)
+    return replace(decision, makes=(), again=tuple(it for it in again if it.updates))
+
+
 def _name(connection: Connection, stratum: int) -> str:
     return str(connection.execute(select(s.stratum.c.name).where(s.stratum.c.id == stratum)).scalar_one())
 
@@ -888,6 +944,23 @@ _DATED: Final = (
         | (s.request.c.attempted_at.is_(None) & s.request.c.answered_at.is_(None)),
     )
     .order_by(s.request.c.execution_at, s.device_update.c.id)
+)
+
+# Activations that cannot have had effect, as far as this database knows.
+_NOT_SIGNED: Final = (
+    select(s.request.c.counter, s.device_update.c.id, s.device_update.c.progress)
+    .join(s.batch, s.batch.c.id == s.request.c.batch)
+    .join(
+        s.device_update,
+        (s.device_update.c.batch == s.batch.c.id) & (s.device_update.c.device == s.request.c.device),
+    )
+    .where(
+        s.batch.c.campaign == bindparam("of"),
+        s.batch.c.kind == Order.ACTIVATE_FIRMWARE.value,
+        s.request.c.answered_at.is_(None),
+        s.request.c.command.is_(None),
+    )
+    .order_by(s.request.c.counter)
 )
 
 _DEFER: Final = text("UPDATE device_update SET ready_at = :at WHERE id = :of AND ready_at IS NOT NULL")

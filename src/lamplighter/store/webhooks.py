@@ -68,8 +68,8 @@ class Kind(Enum):
     """What a webhook can be told of."""
 
     CAMPAIGN = "campaign"
-    """A campaign was created, changed, approved, started, paused, resumed, aborted, or has ended; or somebody
-    has called off activations of it."""
+    """A campaign was created, changed, approved, started, paused, resumed, aborted, or has ended; somebody
+    has called off activations of it; or a verdict has shut out Devices that wait for it."""
     WAVE = "wave"
     """A wave was opened."""
     GATE = "gate"
@@ -93,6 +93,7 @@ KINDS: Final = {
     "hold": Kind.GATE,
     "release hold": Kind.GATE,
     "call off": Kind.CAMPAIGN,
+    "shut out": Kind.CAMPAIGN,
 }
 """The entries of the audit that a webhook may be told of, by what was done."""
 

@@ -19,7 +19,7 @@ _SHOWN: Final = 50
 _NUMBER_MAX: Final = 2**62
 _WORDS: Final = (
     "create", "revise", "approve", "vote", "start", "pause", "resume", "abort", "finish", "hold",
-    "release hold", "call off", "open wave", "order", "add release", "withdraw release", "import",
+    "release hold", "call off", "shut out", "open wave", "order", "add release", "withdraw release", "import",
     "ask inventory", "replay", "dismiss", "sign in", "sign-in barred", "create account", "set roles",
     "set password", "disable account", "enable account", "issue token", "revoke token", "forecast left",
     "forecast kept", "storm cure",
