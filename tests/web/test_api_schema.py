@@ -55,6 +55,8 @@ MEANT = {
     ("POST", "/releases"),
     ("POST", "/webhooks"),
 }
+# A token to approve or to administer is for its owner alone to issue, whoever else asks and however rightly.
+FORBIDDEN = {("POST", "/tokens"): (403,)}
 DOCUMENT = application(None, None).openapi()  # type: ignore[arg-type] # the document needs neither
 OPERATIONS = [
     (method.upper(), path)
@@ -71,7 +73,7 @@ def examine(site, method, path, examples, role="administrator"):
     schema.config.checks.negative_data_rejection = NegativeDataRejectionConfig(expected_statuses=REFUSALS)
     # What is right by its schema may still be of another list, unknown, or not to be done as things stand.
     schema.config.checks.positive_data_acceptance = PositiveDataAcceptanceConfig(
-        expected_statuses=["2xx", 400, 404, 409]
+        expected_statuses=["2xx", 400, 404, 409, *FORBIDDEN.get((method, path), ())]
     )
     checks = CHECKS if (method, path) in MEANT else [*CHECKS, positive_data_acceptance]
     operation = schema[path][method]
