@@ -55,8 +55,8 @@ def test_every_plan_that_a_draft_had_is_kept(fleet):
     second = Plan("C", (Wave("all", 1.0),), approvals=1, batch_max=7)
     number = fleet.campaigns.create(first, fleet.release, "operator1", START)
     fleet.campaigns.approve(number, "reviewer1", fleet.campaigns.find(number).digest, START)
-    fleet.campaigns.revise(number, second, "omar", Instant(START + 1))
+    fleet.campaigns.revise(number, second, "deputy1", Instant(START + 1))
     one, two = fleet.campaigns.plans(number)
     assert (1, first, "operator1", ("reviewer1",)) == (one.number, one.plan, one.who, one.approvers)
-    assert (2, second, "omar", ()) == (two.number, two.plan, two.who, two.approvers)
+    assert (2, second, "deputy1", ()) == (two.number, two.plan, two.who, two.approvers)
     assert fleet.campaigns.find(number).digest == two.digest

@@ -35,7 +35,7 @@ PEOPLE = {
     "reviewer1": [Role.APPROVER],
     "viewer1": [Role.VIEWER],
     "administrator1": [Role.ADMINISTRATOR],
-    "omar": [Role.OPERATOR, Role.APPROVER],
+    "deputy1": [Role.OPERATOR, Role.APPROVER],
 }
 
 PLAN = """

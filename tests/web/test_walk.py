@@ -142,7 +142,7 @@ def test_from_a_plan_to_proof(live, come):
 
 def test_a_campaign_is_paused_and_resumed_with_a_reason(live, come):
     """Pause tells its effect, asks why, and what was said is in the audit; resume goes on."""
-    page = come("omar")
+    page = come("deputy1")
     made = live.office.create(OPERATOR, _SWITCHES, live.releases["switches"])
     page.goto(f"{live.url}/approvals#campaign-{made.id}")
     page.get_by_role("button", name=f"Approve {made.name}").click()
@@ -159,7 +159,7 @@ def test_a_campaign_is_paused_and_resumed_with_a_reason(live, come):
     page.get_by_role("button", name=f"Resume {made.name}").click()
     page.goto(f"{live.url}/audit?campaign={made.id}&what=pause")
     assert "a storm is forecast" in page.inner_text("main")
-    assert "omar" in page.inner_text("table.entries")
+    assert "deputy1" in page.inner_text("table.entries")
 
 
 def test_what_was_done_can_be_verified(live, come):
