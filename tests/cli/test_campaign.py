@@ -327,7 +327,7 @@ def test_dead_letters_are_put_away_by_id_or_by_words_of_their_reason(run):
     assert 2 == run("inbox", "dismiss", "4", "--reason", "x", "--because", "x").code
     assert 2 == run("inbox", "dismiss", "4").code
     outcome = run("inbox", "dismiss", "4", "77", "--because", "x")
-    assert (2, True) == (outcome.code, "no dead letter has the id 77" in outcome.err)
+    assert (2, True) == (outcome.code, "no dead letter has the number 77" in outcome.err)
     assert {"dismissed": 1} == run("inbox", "dismiss", "4", "--because", "x", "--json").facts
     words = ("--reason", "not being updated", "--because", "the other Supplier's")
     assert {"dismissed": 3} == run("inbox", "dismiss", *words, "--json").facts

@@ -8,7 +8,7 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DatabaseError
 
 from lamplighter.campaign import Cause, Evidence, Fact
-from lamplighter.kit import Eui64, FirmwareVersion, ImageHash, Instant
+from lamplighter.kit import Eui64, FirmwareVersion, ImageHash, Instant, UsageError
 from lamplighter.kit.instant import DAY, from_iso
 from lamplighter.store import Store
 from lamplighter.store import schema as s
@@ -205,7 +205,18 @@ def test_dead_letters_are_found_by_words_in_their_reason(inbox):
     assert [1, 3] == inbox.dead_numbers(saying="Not being updated")
     assert ([3], [1]) == (inbox.dead_numbers(1, saying="being"), inbox.dead_numbers(0, 1, "being"))
     assert [2] == inbox.dead_numbers(saying="100 %")
-    assert {1, 4} == inbox.dead_among([4, 1, 5, *range(7, 2_000)])
+
+
+def test_no_number_is_taken_for_a_dead_letters_that_is_none(inbox):
+    """Each once and in order; the first that is none is named, however many stand around it."""
+    inbox.take_in([message(str(number).encode(), reason="odd") for number in range(1_200)])
+    assert [1, 4, 1_200] == inbox.chosen([4, 1_200, 1, 4])
+    assert [] == inbox.chosen([])
+    for wrong, named in (([0, 1], 0), ([*range(1, 1_201), 1_202, 1_201], 1_201)):
+        with pytest.raises(UsageError, match=f"no dead letter has the number {named}$"):
+            inbox.chosen(wrong)
+    assert 1_199 == inbox.dismiss(range(2, 3_000), NOW, "operator1", "nobody's fault")
+    assert [1] == inbox.dead_numbers()
 
 
 def test_refusals_are_counted_by_day_and_reason(inbox):

@@ -135,7 +135,7 @@ def replay(
         if everything:
             asked, revived = replay_all(store, parties, now(), me.name)
         else:
-            chosen = _dead(store, letters or ())
+            chosen = store.inbox.chosen(letters or ())
             asked, revived = len(chosen), read_again(store, parties, chosen, now(), me.name)
     return Report(
         {"asked": asked, "revived": revived},
@@ -172,18 +172,9 @@ def dismiss(
 
 def _pages(store: Store, ids: Iterable[int], reason: str) -> Iterator[list[int]]:
     """The dead letters with these ids, or with these words in the reason, some at a time."""
-    chosen, after = _dead(store, ids), 0
+    chosen, after = store.inbox.chosen(ids), 0
     for start in range(0, len(chosen), LETTERS_MAX):
         yield chosen[start : start + LETTERS_MAX]
     while reason and (some := store.inbox.dead_numbers(after, LETTERS_MAX, reason)):
         yield some
         after = some[-1]
-
-
-def _dead(store: Store, ids: Iterable[int]) -> list[int]:
-    """These ids, in their order; `UsageError` for one that is no dead letter's."""
-    wanted = sorted(set(ids))
-    dead = store.inbox.dead_among(wanted)
-    if unknown := [number for number in wanted if number not in dead]:
-        raise UsageError(f"no dead letter has the id {unknown[0]}; `inbox list` shows them")
-    return wanted

@@ -526,15 +526,13 @@ class Office:
     def replay(self, person: Person, ids: Iterable[int]) -> int:
         """Read dead letters again; how many are dead no more. `UsageError` for a number that is none."""
         person.require(Scope.OPERATE)
-        asked = sorted(set(ids))
-        if not 0 < len(asked) <= LETTERS_MAX:
-            raise UsageError(f"1 to {LETTERS_MAX} dead letters are read again at one time, not {len(asked)}")
+        asked = _so_many(ids, "read again")
         from lamplighter.service.receiver import replay  # noqa: PLC0415 # a server: commands start without it
 
         if self.parties is None:
             raise UsageError("there are no keys here: what is inside a message is verified anew")
-        self._check_dead(asked)
-        return replay(self.store, self.parties, asked, self.clock(), person.name)
+        chosen = self.store.inbox.chosen(asked)
+        return replay(self.store, self.parties, chosen, self.clock(), person.name)
 
     def dismiss(self, person: Person, ids: Iterable[int], reason: str) -> int:
         """Put dead letters away that are nobody's fault; how many. The messages stay, the audit says why.
@@ -542,13 +540,11 @@ class Office:
         Raises `UsageError` for a number that is none, and where nothing is said.
         """
         person.require(Scope.OPERATE)
-        asked = sorted(set(ids))
-        if not 0 < len(asked) <= LETTERS_MAX:
-            raise UsageError(f"1 to {LETTERS_MAX} dead letters are put away at one time, not {len(asked)}")
+        asked = _so_many(ids, "put away")
         if not reason.strip():
             raise UsageError("say why: what is put away is not looked at again")
-        self._check_dead(asked)
-        return self.store.inbox.dismiss(asked, self.clock(), person.name, reason.strip())
+        inbox = self.store.inbox
+        return inbox.dismiss(inbox.chosen(asked), self.clock(), person.name, reason.strip())
 
     # --- the audit
 
@@ -573,11 +569,6 @@ class Office:
         return self.store.audit.head()
 
     # --- inside
-
-    def _check_dead(self, asked: Sequence[int]) -> None:
-        dead = self.store.inbox.dead_among(asked)
-        if unknown := [number for number in asked if number not in dead]:
-            raise UsageError(f"no dead letter has the number {unknown[0]}")
 
     @property
     def _ring(self) -> Ring | None:
@@ -640,6 +631,14 @@ def journeys(store: Store, device: Eui64) -> list[Journey]:
         due = next_action(release.procedure, progress, campaign.plan.retries)
         found.append(Journey(campaign, release.version, progress, entries, due.action.value))
     return sorted(found, key=lambda it: it.campaign.id)
+
+
+def _so_many(ids: Iterable[int], done: str) -> list[int]:
+    """Numbers of dead letters, each once; `UsageError` where they are none, or more than one act takes."""
+    asked = sorted(set(ids))
+    if not 0 < len(asked) <= LETTERS_MAX:
+        raise UsageError(f"1 to {LETTERS_MAX} dead letters are {done} at one time, not {len(asked)}")
+    return asked
 
 
 def _alike(cohort: Cohort) -> tuple[str, ...]:

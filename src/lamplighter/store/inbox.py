@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import delete, func, select
 
-from lamplighter.kit import ImageHash, Instant
+from lamplighter.kit import ImageHash, Instant, UsageError
 from lamplighter.kit.instant import DAY
 from lamplighter.store import audit
 from lamplighter.store import schema as s
 from lamplighter.store.packed import pack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection
 
@@ -208,24 +208,25 @@ class Inbox:
         with self._database.reading() as connection:
             return list(connection.execute(query).scalars())
 
-    def dead_among(self, ids: Iterable[int]) -> set[int]:
-        """Those of these numbers that are of dead letters."""
+    def chosen(self, ids: Iterable[int]) -> list[int]:
+        """These numbers, each once and in their order; `UsageError` for one that is no dead letter's."""
         wanted, dead = sorted(set(ids)), s.dead_letter.c.inbox
         found: set[int] = set()
         with self._database.reading() as connection:
-            for start in range(0, len(wanted), _BIND_MAX):
-                some = wanted[start : start + _BIND_MAX]
+            for some in _some(wanted):
                 found.update(connection.execute(select(dead).where(dead.in_(some))).scalars())
-        return found
+        if unknown := [number for number in wanted if number not in found]:
+            raise UsageError(f"no dead letter has the number {unknown[0]}")
+        return wanted
 
     def dismiss(self, ids: Iterable[int], now: Instant, who: str, because: str) -> int:
         """Put dead letters away for good, with a word why; how many that were. The messages stay."""
         taken: list[int] = []
+        dead = s.dead_letter.c.inbox
         with self._database.writing() as connection:
-            for number in sorted(set(ids)):
-                at = s.dead_letter.c.inbox == number
-                if connection.execute(delete(s.dead_letter).where(at)).rowcount:
-                    taken.append(number)
+            for some in _some(sorted(set(ids))):
+                gone = delete(s.dead_letter).where(dead.in_(some)).returning(dead)
+                taken += sorted(connection.execute(gone).scalars())
             if taken:
                 said = f"{len(taken)} put away ({because}): {_named(taken)}"
                 audit.note(connection, now, who, "dismiss", subject="dead letters", detail=said)
@@ -258,6 +259,11 @@ class Inbox:
                 said = f"{raised} of {len(taken)} wait to be applied: {_named(taken)}"
                 audit.note(connection, now, who, "replay", subject="dead letters", detail=said)
         return raised
+
+
+def _some(numbers: Sequence[int]) -> Iterator[Sequence[int]]:
+    """As many of them at a time as one statement takes."""
+    return (numbers[start : start + _BIND_MAX] for start in range(0, len(numbers), _BIND_MAX))
 
 
 def _named(numbers: Sequence[int]) -> str:
