@@ -142,6 +142,11 @@ def needs(scope: Scope) -> Callable[[Request], Person]:
     return asks
 
 
+def address_of(request: Request) -> str:
+    """Where a request comes from, as far as is known: what failures are counted for."""
+    return request.client.host if request.client else ""
+
+
 def local_path(path: str | None) -> str:
     r"""Where to go on after signing in: a path of ours, else the first page.
 

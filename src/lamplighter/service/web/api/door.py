@@ -19,6 +19,7 @@ from lamplighter.service.clock import wall_clock
 from lamplighter.service.people import People
 from lamplighter.service.web.api import problems
 from lamplighter.service.web.api.problems import Kind, ProblemError
+from lamplighter.service.web.security import address_of
 
 OPEN_PATHS: Final = frozenset({"/health", "/openapi.json"})
 """What can be had without a token."""
@@ -101,7 +102,7 @@ class Door:
 
     def _admit(self, request: Request) -> object:
         token = _token(request.headers)
-        address = request.client.host if request.client else ""
+        address = address_of(request)
         if token is None:
             raise ProblemError(Kind.UNAUTHENTICATED, "Send your token: `Authorization: Bearer TOKEN`.")
         if wait := self._failures.wait(address, token):

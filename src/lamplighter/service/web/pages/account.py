@@ -48,9 +48,7 @@ def set_password(
         return _page(request, people, person, refusal="The two new passwords are not the same.")
     try:
         people.set_password(person, person.name, new, old)
-    except UnauthenticatedError as error:
-        return _page(request, people, person, refusal=_sentence(error))
-    except UsageError as error:
+    except (UnauthenticatedError, UsageError) as error:
         return _page(request, people, person, refusal=_sentence(error))
     return go(request, "/login", "Your password is changed: sign in with it.")
 

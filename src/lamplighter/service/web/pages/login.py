@@ -13,7 +13,7 @@ from lamplighter.service.oidc import OpenId
 from lamplighter.service.people import UnauthenticatedError
 from lamplighter.service.web.page import Reader, ThePeople, go, render
 from lamplighter.service.web.page import people as people_of
-from lamplighter.service.web.security import cookie_name, local_path
+from lamplighter.service.web.security import address_of, cookie_name, local_path
 
 router: Final = APIRouter()
 
@@ -41,7 +41,7 @@ def sign_in(
     """In, with a session that is new; or why not."""
     target = local_path(next)
     try:
-        session = people.sign_in(name.strip(), password, _address(request))
+        session = people.sign_in(name.strip(), password, address_of(request))
     except UnauthenticatedError as error:
         return _page(request, target, name=name, refusal=str(error), status=HTTPStatus.UNAUTHORIZED)
     return _let_in(request, people, target, session)
@@ -63,7 +63,7 @@ def depart(request: Request, next: str = "") -> Response:  # noqa: A002
     """To the provider, that says who it is."""
     openid = _openid(request)
     try:
-        url, cookie = openid.begin(local_path(next), _address(request))
+        url, cookie = openid.begin(local_path(next), address_of(request))
     except UnauthenticatedError as error:
         return _page(request, local_path(next), refusal=str(error), status=HTTPStatus.BAD_GATEWAY)
     answer = RedirectResponse(url, HTTPStatus.SEE_OTHER)
@@ -87,7 +87,7 @@ def arrive(request: Request, people: ThePeople) -> Response:
     name = cookie_name("oidc", secure=secure)
     try:
         session, target = openid.finish(
-            dict(request.query_params), request.cookies.get(name), _address(request)
+            dict(request.query_params), request.cookies.get(name), address_of(request)
         )
     except (UnauthenticatedError, UsageError) as error:
         answer = _page(request, "/", refusal=str(error), status=HTTPStatus.UNAUTHORIZED)
@@ -95,11 +95,6 @@ def arrive(request: Request, people: ThePeople) -> Response:
         answer = _let_in(request, people, local_path(target), session)
     answer.delete_cookie(name, secure=secure, httponly=True, samesite="lax")
     return answer
-
-
-def _address(request: Request) -> str:
-    """Where somebody comes from, as far as is known."""
-    return request.client.host if request.client else ""
 
 
 def _openid(request: Request) -> OpenId:

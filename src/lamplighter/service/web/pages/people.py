@@ -1,6 +1,6 @@
 """Accounts: who may come in, and what they may do."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Annotated, Final, NamedTuple
 
@@ -45,11 +45,14 @@ def create(
     role: Annotated[list[str] | None, Form()] = None,
 ) -> Response:
     """A new account."""
-    try:
-        people.create(person, name.strip(), roles_of(role or ()), password or None)
-    except UsageError as error:
-        return _page(request, people, person, error, Given(name, role or ()))
-    return go(request, "/people", f"{name.strip()} has an account now.")
+    return _done(
+        request,
+        people,
+        person,
+        lambda: people.create(person, name.strip(), roles_of(role or ()), password or None),
+        f"{name.strip()} has an account now.",
+        Given(name, role or ()),
+    )
 
 
 @router.post("/people/{name}/roles")
@@ -61,11 +64,13 @@ def set_roles(
     role: Annotated[list[str] | None, Form()] = None,
 ) -> Response:
     """Other roles for somebody."""
-    try:
-        people.set_roles(person, name, roles_of(role or ()))
-    except UsageError as error:
-        return _page(request, people, person, error)
-    return go(request, "/people", f"The roles of {name} are changed.")
+    return _done(
+        request,
+        people,
+        person,
+        lambda: people.set_roles(person, name, roles_of(role or ())),
+        f"The roles of {name} are changed.",
+    )
 
 
 @router.post("/people/{name}/password")
@@ -77,35 +82,48 @@ def set_password(
     password: Annotated[str, Form()],
 ) -> Response:
     """Another password for somebody who has forgotten theirs."""
-    try:
-        people.set_password(person, name, password)
-    except UsageError as error:
-        return _page(request, people, person, error)
-    return go(request, "/people", f"{name} has another password, and is signed out everywhere.")
+    return _done(
+        request,
+        people,
+        person,
+        lambda: people.set_password(person, name, password),
+        f"{name} has another password, and is signed out everywhere.",
+    )
 
 
 @router.post("/people/{name}/disable")
 def disable(request: Request, people: ThePeople, person: Administrator, name: str) -> Response:
     """Keep somebody out."""
-    try:
-        people.disable(person, name)
-    except UsageError as error:
-        return _page(request, people, person, error)
-    return go(request, "/people", f"{name} is disabled.")
+    return _done(request, people, person, lambda: people.disable(person, name), f"{name} is disabled.")
 
 
 @router.post("/people/{name}/enable")
 def enable(request: Request, people: ThePeople, person: Administrator, name: str) -> Response:
     """Let somebody in again."""
-    people.enable(person, name)
-    return go(request, "/people", f"{name} is enabled.")
+    return _done(request, people, person, lambda: people.enable(person, name), f"{name} is enabled.")
 
 
 @router.post("/people/tokens/{number}/revoke")
 def revoke(request: Request, people: ThePeople, person: Administrator, number: int) -> Response:
     """End anybody's token."""
-    people.revoke(person, number)
-    return go(request, "/people", f"Token {number} is revoked.")
+    said = f"Token {number} is revoked."
+    return _done(request, people, person, lambda: people.revoke(person, number), said)
+
+
+def _done(
+    request: Request,
+    people: ThePeople,
+    person: Administrator,
+    act: Callable[[], object],
+    said: str,
+    given: Given | None = None,
+) -> Response:
+    """Do it, and go on; or the page again, with why it cannot be, and what was typed."""
+    try:
+        act()
+    except UsageError as error:
+        return _page(request, people, person, error, given)
+    return go(request, "/people", said)
 
 
 def _page(

@@ -40,11 +40,11 @@ _PARTS: Final = {"open": ("Going on", "Storms that go on"), "over": ("Over", "St
 def storms(request: Request, person: Reader, office: TheOffice, before: int = 0, state: str = "") -> Response:
     """Those that go on, then all that are over; a further page is of one of the two."""
     register = office.store.storms
+    start = before if 0 < before < _NUMBER_MAX else None
     parts = []
     for it, (title, label) in _PARTS.items():
         if state in _PARTS and state != it:
             continue
-        start = before if 0 < before < _NUMBER_MAX else None
         found = register.latest(_SHOWN + 1, start, active=it == "open")
         more = found[_SHOWN - 1].id if len(found) > _SHOWN else None
         parts.append(Part(it, title, label, found[:_SHOWN], more))
