@@ -543,14 +543,20 @@ def test_a_call_off_whose_pre_command_was_lost_is_asked_for_anew_and_stays_behin
     assert Stage.CALLING_OFF is side.stage()
 
 
-def test_threat_an_activation_under_a_fresh_counter_does_not_overtake_what_calls_it_off(side):
-    """Its pre-command was lost, and then it was called off: asked for anew it would have the last word."""
+def ordered_and_not_sent(side, reply, activate_at=(120, 240)):
+    """An HCALCS holds its image; its activation is ordered while the DCC replies so. Its campaign."""
     side.register(HCALCS_DEVICE)
-    campaign = side.begin(DeviceType.HCALCS, activate_at=(120, 240))
+    campaign = side.begin(DeviceType.HCALCS, activate_at=activate_at)
     side.settle()
-    side.dcc.reply = no_answer
+    side.dcc.reply = reply
     side.arrive(receipt())
     assert Stage.QUEUED is side.stage()
+    return campaign
+
+
+def test_threat_an_activation_under_a_fresh_counter_does_not_overtake_what_calls_it_off(side):
+    """Its pre-command was lost, and then it was called off: asked for anew it would have the last word."""
+    campaign = ordered_and_not_sent(side, no_answer)
     with side.store.database.writing() as connection:
         connection.execute(update(s.stratum).values(held_at=side.now, held_because="harm"))
     side.reconciler.tick_records()
@@ -566,11 +572,7 @@ def test_threat_an_activation_under_a_fresh_counter_does_not_overtake_what_calls
 
 def test_what_is_held_in_the_outbox_is_taken_back_and_the_dcc_never_hears_of_it(side):
     """Ordered while the DCC was not there; then a gate finds harm."""
-    side.register(HCALCS_DEVICE)
-    side.begin(DeviceType.HCALCS, activate_at=(120, 240))
-    side.settle()
-    side.dcc.reply = unreachable
-    side.arrive(receipt())
+    ordered_and_not_sent(side, unreachable)
     asked = len(side.dcc.asked)
     with side.store.database.writing() as connection:
         connection.execute(update(s.stratum).values(held_at=side.now, held_because="harm"))
@@ -619,13 +621,7 @@ def test_a_call_off_that_the_dcc_refuses_leaves_the_device_to_its_activation(sid
 @pytest.fixture
 def nightly(side):
     """An HCALCS that holds its image; its activation is ordered for the night while nobody can send it."""
-    side.register(HCALCS_DEVICE)
-    campaign = side.begin(DeviceType.HCALCS, activate_at=(60, 120))
-    side.settle()
-    side.dcc.reply = unreachable
-    side.arrive(receipt())
-    assert Stage.QUEUED is side.stage()
-    return campaign
+    return ordered_and_not_sent(side, unreachable, (60, 120))
 
 
 def until_next(side, hour, minute=0):

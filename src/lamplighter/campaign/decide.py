@@ -353,7 +353,7 @@ def awaited(view: View) -> int:
     0: they are too few for that.
     """
     shut = sum(view.shut.values())
-    return shut if shut > SHUT_SHARE * (shut + sum(count.devices for count in view.counts)) else 0
+    return shut if shut and shut > SHUT_SHARE * (shut + sum(count.devices for count in view.counts)) else 0
 
 
 def empty_waves(

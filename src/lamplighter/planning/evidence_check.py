@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+    from lamplighter.campaign.plan import Plan
+
 _TEXT_OCTETS_MAX: Final = 100_000_000  # of a member that is read as a whole
 _PLAN: Final = re.compile(r"plans/[1-9][0-9]*\.json", re.ASCII)
 _CAMPAIGN: Final = "pack-campaign"
@@ -112,7 +114,8 @@ def verify(file: IO[bytes], key: Ed25519PublicKey, head: chain.Head | None = Non
         passed("campaign", _check_campaign(pack, form, campaign, audited))
         words, said = _check_words(pack, audited)
         passed("approvals", said)
-        approved, said = _check_approved(campaign, audited, words)
+        plan = plans.decode(campaign.plan.decode())
+        approved, said = _check_approved(plan, audited, words)
         checks.append(Check("approved", said, approved or None))
         updates = measures.read_updates(
             pack.read("campaigns.csv", _TEXT_OCTETS_MAX),
@@ -122,7 +125,7 @@ def verify(file: IO[bytes], key: Ed25519PublicKey, head: chain.Head | None = Non
         )
         passed("updates", _check_updates(campaign, audited, updates))
         checks.append(_check_outcomes(audited, updates))
-        passed("strata", _check_strata(pack, campaign, audited, updates))
+        passed("strata", _check_strata(pack, plan, audited, updates))
         metrics, facts, said = _check_metrics(pack, form, updates)
         passed("metrics", said)
         report, alone = _check_report(pack, form, metrics)
@@ -290,9 +293,8 @@ def _said(key: tuple[str, str, str]) -> str:
     return f"{key[1]!r} by {key[0]} at {key[2]}"
 
 
-def _check_approved(campaign: _Campaign, audited: Audited, holding: list[Word]) -> tuple[bool, str]:
+def _check_approved(plan: Plan, audited: Audited, holding: list[Word]) -> tuple[bool, str]:
     """Whether it was approved; that it was, where it has started and the plan asks for it."""
-    plan = plans.decode(campaign.plan.decode())
     if audited.started_at is None:
         approved, said = audited.approved(plan, holding)
         return approved, f"{'yes' if approved else 'no, nor was it started'}: {said}"
@@ -303,9 +305,8 @@ def _check_approved(campaign: _Campaign, audited: Audited, holding: list[Word]) 
     return approved, f"{'yes, before it was started' if approved else 'no'}: {said}"
 
 
-def _check_strata(pack: Archive, campaign: _Campaign, audited: Audited, updates: measures.Updates) -> str:
+def _check_strata(pack: Archive, plan: Plan, audited: Audited, updates: measures.Updates) -> str:
     """That each stratum that is spoken of is there, in the wave and held as the audit says."""
-    plan = plans.decode(campaign.plan.decode())
     strata = {it["name"]: it for it in json.loads(pack.read("strata.json", _TEXT_OCTETS_MAX))}
     waves, held = dict.fromkeys(strata, 0), dict.fromkeys(strata)
     for missing in sorted({it.stratum for it in updates.places} - strata.keys()):

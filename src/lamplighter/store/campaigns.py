@@ -211,8 +211,7 @@ class _Waits(NamedTuple):
     missed: frozenset[int]
 
 
-@dataclass(slots=True)
-class _Shut:
+class _Shut(NamedTuple):
     """Who was shut out when last counted: for a while, if nothing else changes, they are not counted anew."""
 
     at: Instant
