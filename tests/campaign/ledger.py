@@ -7,9 +7,6 @@ from dataclasses import dataclass, field, replace
 
 from lamplighter.campaign.decide import (
     FIRST_STEP,
-    LOADING,
-    Cell,
-    Count,
     Dated,
     Ready,
     Stratum,
@@ -24,6 +21,7 @@ from lamplighter.campaign.evidence import Evidence, Fact
 from lamplighter.campaign.next import DEADLINES, DEADLINES_OF, Order
 from lamplighter.campaign.state import FINAL, READY, Stage, fold
 from lamplighter.campaign.status import CHART, CampaignStatus
+from lamplighter.campaign.tallies import LOADING, Cell, Count
 from lamplighter.kit import FirmwareVersion, Instant
 from lamplighter.kit.instant import DAY, HOUR
 from lamplighter.registry import Verdict

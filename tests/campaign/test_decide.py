@@ -12,12 +12,9 @@ from lamplighter.campaign import Cause, Fact, Order, Progress, Stage
 from lamplighter.campaign.decide import (
     BROOD_FIRST,
     FIRST_STEP,
-    LOADING,
     Again,
     Alike,
     Busy,
-    Cell,
-    Count,
     Dated,
     Decision,
     Hold,
@@ -36,6 +33,7 @@ from lamplighter.campaign.plan import Caps, Plan, Wave
 from lamplighter.campaign.rates import Rate
 from lamplighter.campaign.state import FINAL, READY, SUBS
 from lamplighter.campaign.status import Act, CampaignStatus
+from lamplighter.campaign.tallies import LOADING, Cell, Count
 from lamplighter.campaign.windows import Kind, Window, jitter, open_at
 from lamplighter.kit import Instant
 from lamplighter.kit.instant import DAY, HOUR, MINUTE, from_iso

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests.campaign.ledger import OLD, TARGET, Ledger
 
-from lamplighter.campaign.decide import FIRST_STEP, LOADING, Place
+from lamplighter.campaign.decide import FIRST_STEP, Place
 from lamplighter.campaign.evidence import Cause, Fact
 from lamplighter.campaign.gates import Gate
 from lamplighter.campaign.next import QUIET, Order, Retries
@@ -15,6 +15,7 @@ from lamplighter.campaign.plan import Caps, Plan, Wave
 from lamplighter.campaign.rates import Growth, Rate
 from lamplighter.campaign.state import FINAL, IMPLIES, READY, Stage
 from lamplighter.campaign.status import Act, CampaignStatus
+from lamplighter.campaign.tallies import LOADING
 from lamplighter.campaign.windows import Kind, Window, open_at
 from lamplighter.kit.instant import DAY, HOUR, MINUTE, from_iso
 from lamplighter.registry import Procedure

@@ -160,9 +160,14 @@ def _told(decision, place_of):
     }
 
 
+def _summed(sums):
+    loading = {place: devices for place, devices in sums.loading.items() if devices}
+    return sums.outcomes, sums.waves, loading, sums.unfinished, sums.queued
+
+
 def _seen(view):
     """What was looked at; cells by what they are, not by number."""
-    return replace(
+    return _summed(view.summed()), replace(
         view,
         strata=tuple(view.strata),
         counts=sorted((it.cell[1:], it.stage, it.again, it.devices) for it in view.counts),

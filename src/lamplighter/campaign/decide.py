@@ -21,14 +21,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
-from enum import IntEnum
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from lamplighter.campaign import gates, rates, windows
-from lamplighter.campaign.next import Action, Due, Order, may_call_off, next_action, next_step
-from lamplighter.campaign.state import FINAL, FIRST_STEP, FLYING, Progress, Stage
+from lamplighter.campaign.next import Action, Order, may_call_off, next_action, next_step
+from lamplighter.campaign.state import FIRST_STEP, Progress, Stage
 from lamplighter.campaign.status import Act, CampaignStatus
+from lamplighter.campaign.tallies import LOADING, Sums
 from lamplighter.kit import Instant
 from lamplighter.kit.instant import DAY, HOUR, MINUTE
 from lamplighter.registry import Procedure
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from lamplighter.campaign.plan import Plan
+    from lamplighter.campaign.tallies import Broods, Cell, Count
     from lamplighter.registry import Verdict
 
 DEVICES_MAX: Final = 50_000  # SRV 11.1 and 11.4, DeviceIDList: new orders of one decision
@@ -50,44 +50,6 @@ DEFER_MAX: Final = (
     DAY  # a release that is withdrawn meanwhile, or a clock that is put back, is noticed by then
 )
 
-_MAYBE: Final = frozenset(
-    {
-        Stage.SILENT_BEFORE_HUB,
-        Stage.SILENT_AT_HUB,
-        Stage.SILENT_ON_DEVICE,
-        Stage.SILENT_IN_ACTIVATION,
-        Stage.SILENT_IN_CALL_OFF,
-    }
-)
-LOADING: Final = (FLYING | _MAYBE) - {Stage.CHECKING}
-"""Stages that count against the caps: an image or an activation is on its way, or may be, for all that was
-heard. A read moves nothing."""
-
-_FAILED: Final = frozenset(
-    {
-        Stage.REFUSED,
-        Stage.HUB_FAILED,
-        Stage.TRANSFER_FAILED,
-        Stage.IMAGE_REJECTED,
-        Stage.ACTIVATION_FAILED,
-        Stage.UNCHANGED,
-        Stage.FAILED,
-    }
-)
-_SILENT: Final = frozenset(
-    {
-        Stage.SILENT_BEFORE_HUB,
-        Stage.SILENT_AT_HUB,
-        Stage.SILENT_ON_DEVICE,
-        Stage.SILENT_IN_ACTIVATION,
-        Stage.SILENT_IN_CALL_OFF,
-        Stage.SILENT_TO_READ,
-        Stage.CHECKING,
-        Stage.LOST,
-    }
-)
-_GONE: Final = frozenset({Stage.CANCELLED, Stage.WITHDRAWN})
-
 DATED: Final = frozenset({Stage.ACTIVATION_SENT, Stage.ACTIVATION_SCHEDULED})
 """Stages in which a Device may hold an activation for later."""
 
@@ -99,27 +61,6 @@ class Place(NamedTuple):
     wave: int
     region: str
     hub_model: str
-
-
-class Cell(NamedTuple):
-    """Where ordered Devices are counted."""
-
-    id: int
-    stratum: int
-    wave: int
-    brood: int
-    region: str
-    hub_model: str
-
-
-class Count(NamedTuple):
-    """One row of the tallies."""
-
-    cell: Cell
-    stage: Stage
-    again: bool
-    """Of a later attempt: the Device has failed before."""
-    devices: int
 
 
 class Busy(NamedTuple):
@@ -216,6 +157,12 @@ class View:
     may be taken back. Only known where nothing else is left to do."""
     withdrawn: bool = False
     """The release is withdrawn: nothing more is ordered."""
+    sums: Sums | None = field(default=None, compare=False, repr=False)
+    """What the counts come to, where whoever keeps them has it at hand."""
+
+    def summed(self) -> Sums:
+        """What the counts come to."""
+        return Sums(self.counts) if self.sums is None else self.sums
 
 
 class Make(NamedTuple):
@@ -338,13 +285,13 @@ def has_activation(plan: Plan, procedure: Procedure, stage: Stage) -> bool:
 
 def call_off(plan: Plan, view: View, dated: Sequence[Dated], now: Instant) -> Decision:
     """Call off, or take back, because a person wants it: as is done by itself where a stratum is held."""
-    off = _call_off(plan, dated, _Room(plan, view, _sums(view), now), now)
+    off = _call_off(plan, dated, _Room(plan, view, view.summed(), now), now)
     return Decision(again=_all_again(off.again), take_back=tuple(off.take_back))
 
 
 def judge(plan: Plan, view: View) -> dict[int, gates.Judgement]:
     """What the gate says of each stratum, with the numbers behind it."""
-    return _judge(plan, view, _sums(view).outcomes)
+    return _judge(plan, view, view.summed().outcomes)
 
 
 def awaited(view: View) -> int:
@@ -372,62 +319,11 @@ def empty_waves(
     return found
 
 
-_Broods = dict[tuple[int, int], gates.Outcomes]
-
-
-def _judge(plan: Plan, view: View, outcomes: Mapping[int, _Broods]) -> dict[int, gates.Judgement]:
+def _judge(plan: Plan, view: View, outcomes: Mapping[int, Broods]) -> dict[int, gates.Judgement]:
     return {
-        stratum.id: gates.verdict(plan.gate, _pardon(outcomes[stratum.id], stratum.pardoned))
+        stratum.id: gates.verdict(plan.gate, _pardon(outcomes.get(stratum.id, {}), stratum.pardoned))
         for stratum in view.strata
     }
-
-
-@dataclass(slots=True)
-class _Sums:
-    """What a decision wants to know of the tallies, all of it from one way through them."""
-
-    outcomes: dict[int, _Broods]
-    """What came of each stratum, by wave and brood."""
-    ordered: dict[tuple[int, int], int] = field(default_factory=dict)
-    """Devices by stratum and wave, whatever came of them."""
-    in_flight: dict[tuple[int, int], int] = field(default_factory=dict)
-    """Those of whom the gate does not know yet, likewise; also where there are none."""
-    loading: dict[tuple[str, str], int] = field(default_factory=dict)
-    """Devices that count against the caps, by region and model of hub."""
-    unfinished: int = 0
-    """Devices that have not come to their end."""
-    queued: set[int] = field(default_factory=set)
-    """Strata with an order that is not handed over."""
-
-
-def _sums(view: View) -> _Sums:
-    found = _Sums({stratum.id: {} for stratum in view.strata})
-    rows: dict[tuple[int, int, int], list[int]] = {}
-    for cell, stage, again, devices in view.counts:
-        key = cell[1:4]  # stratum, wave and brood
-        if (row := rows.get(key)) is None:
-            row = rows[key] = [0] * _COLUMNS_IN_ALL
-        row[_COLUMNS[again][stage]] += devices
-        if _IS_FINAL[stage]:  # most are
-            continue
-        found.unfinished += devices
-        if stage in LOADING:
-            place = cell.region, cell.hub_model
-            found.loading[place] = found.loading.get(place, 0) + devices
-        if stage is Stage.QUEUED and devices:
-            found.queued.add(cell.stratum)
-    for (stratum, wave, brood), row in rows.items():
-        proven, failed, silent, in_flight, gone = row
-        found.outcomes[stratum][wave, brood] = _group(proven, failed, silent, in_flight)
-        at = stratum, wave
-        found.ordered[at] = found.ordered.get(at, 0) + proven + failed + silent + in_flight + gone
-        found.in_flight[at] = found.in_flight.get(at, 0) + in_flight
-    return found
-
-
-@lru_cache(maxsize=1 << 14)  # most are as they were at the last look
-def _group(proven: int, failed: int, silent: int, in_flight: int) -> gates.Outcomes:
-    return gates.Outcomes(proven, failed, silent, in_flight)
 
 
 def _pardon(broods: Mapping[tuple[int, int], gates.Outcomes], pardoned: int) -> list[gates.Outcomes]:
@@ -444,33 +340,6 @@ def _pardon(broods: Mapping[tuple[int, int], gates.Outcomes], pardoned: int) -> 
             gates.Outcomes(brood.proven, brood.failed - failed, brood.silent - silent, brood.in_flight)
         )
     return judged
-
-
-class _Column(IntEnum):
-    """What a Device is to the gate."""
-
-    PROVEN = 0
-    FAILED = 1
-    SILENT = 2
-    IN_FLIGHT = 3
-    GONE = 4
-
-
-def _column(stage: Stage, again: bool) -> _Column:  # noqa: FBT001 # a row's
-    if stage is Stage.PROVEN:
-        return _Column.PROVEN
-    if stage in _GONE:
-        return _Column.GONE
-    if stage in _SILENT:
-        return _Column.SILENT
-    # A Device that has failed once counts as failed until it is proven.
-    return _Column.FAILED if stage in _FAILED or again else _Column.IN_FLIGHT
-
-
-_COLUMNS: Final = [[int(_column(stage, again)) for stage in Stage] for again in (False, True)]
-"""By whether it is a later attempt's, and by stage."""
-_COLUMNS_IN_ALL: Final = len(_Column)
-_IS_FINAL: Final = [stage in FINAL for stage in Stage]
 
 
 def _is_over(plan: Plan, view: View, now: Instant) -> bool:
@@ -490,7 +359,7 @@ def _wind_up(
     Where it is not known whether an activation was called off, the Device is first asked for its version, if
     it may be asked now.
     """
-    sums = _sums(view)
+    sums = view.summed()
     room = _Room(plan, view, sums, now)
     off = _call_off(plan, dated, room, now)
     cancel: list[int] = []
@@ -519,7 +388,7 @@ def _run(
     now: Instant,
     dated: Sequence[Dated],
 ) -> Decision:
-    sums = _sums(view)
+    sums = view.summed()
     course = _waves(plan, view, sums, now)
     held = {stratum.id for stratum in view.strata if stratum.held is not None}
     held |= {hold.stratum for hold in course.holds}
@@ -584,15 +453,16 @@ class _Course:
     """A stratum waits only for its soak time."""
 
 
-def _waves(plan: Plan, view: View, sums: _Sums, now: Instant) -> _Course:
+def _waves(plan: Plan, view: View, sums: Sums, now: Instant) -> _Course:
     course = _Course()
-    outcomes = sums.outcomes
+    outcomes, waves = sums.outcomes, sums.waves
+    flying = {here for here, wave in waves.items() if wave.in_flight}
     judgements = _judge(plan, view, outcomes)
     waiting: dict[tuple[int, int], int] = defaultdict(int)
     for place, devices in view.waiting.items():
         waiting[place.stratum, place.wave] += devices
     for place, devices in view.late.items():
-        if (here := (place.stratum, place.wave)) not in sums.in_flight:  # else the wave goes on without them
+        if (here := (place.stratum, place.wave)) not in waves:  # else the wave goes on without them
             waiting[here] += devices
     furthest: dict[int, int] = {}
     for (of, number), devices in waiting.items():
@@ -600,7 +470,7 @@ def _waves(plan: Plan, view: View, sums: _Sums, now: Instant) -> _Course:
             furthest[of] = max(number, furthest.get(of, 0))
     last = len(plan.waves) - 1
     for stratum in view.strata:
-        standing = sum(brood.failures for brood in outcomes[stratum.id].values())
+        standing = sum(brood.failures for brood in outcomes.get(stratum.id, {}).values())
         if standing < stratum.pardoned:
             # Some have come right since: their pardon is not for failures that nobody has looked at.
             course.pardons += ((stratum.id, standing),)
@@ -617,19 +487,19 @@ def _waves(plan: Plan, view: View, sums: _Sums, now: Instant) -> _Course:
         if (
             gated
             and found.ruling is gates.Ruling.WAIT
-            and not gates.has_passed(plan.gate, _pardon(outcomes[stratum.id], stratum.pardoned))
+            and not gates.has_passed(plan.gate, _pardon(outcomes.get(stratum.id, {}), stratum.pardoned))
         ):
             course.limits[stratum.id] = gates.wanting(plan.gate, found.total)
         if stratum.wave >= last:
             continue
         wave = plan.waves[stratum.wave]
         good = not waiting[here] and (
-            found.ruling is gates.Ruling.PASS or not wave.gated or not sums.in_flight.get(here)
+            found.ruling is gates.Ruling.PASS or not wave.gated or here not in flying
         )
         if not good:
             if stratum.settled_at is not None:
                 course.unsettles += (stratum.id,)
-        elif here not in sums.in_flight:
+        elif here not in waves:
             # Nothing is to soak. But it may be empty for its Devices are shut out: nothing opens for nobody.
             if furthest.get(stratum.id, 0) > stratum.wave and stratum.id not in view.missed:
                 course.opens += ((stratum.id, stratum.wave + 1),)
@@ -647,7 +517,7 @@ def _waves(plan: Plan, view: View, sums: _Sums, now: Instant) -> _Course:
 class _Room:
     """What windows, rate and caps leave; each order takes its part."""
 
-    def __init__(self, plan: Plan, view: View, sums: _Sums, now: Instant) -> None:
+    def __init__(self, plan: Plan, view: View, sums: Sums, now: Instant) -> None:
         caps = plan.caps
         self._plan = plan
         self._now = now
@@ -787,6 +657,32 @@ _KINDS: Final = {
 }
 
 
+class _Fate(NamedTuple):
+    """What is to be done for those who stand alike, have for as long, and are held alike."""
+
+    action: Action
+    step: int
+    """That an order begins."""
+    until: Instant | None
+    """Not before then; None: now."""
+
+
+def _fate(plan: Plan, view: View, item: Ready | Alike, room: _Room, now: Instant, *, is_held: bool) -> _Fate:
+    action, pause = next_action(view.procedure, item.progress, plan.retries)
+    if action in {Action.GIVE_UP, Action.WRITE_OFF}:
+        return _Fate(action, 0, None)
+    if is_held and action is Action.ACTIVATE and item.progress.stage in LOADING:
+        # It may not be activated, and must not take room from other strata until the hold is released.
+        action, pause = Action.READ, 0
+    step = next_step(item.progress, action)
+    after = min(item.since, now) + pause  # a `since` to come is of a clock that was put back
+    if after > now:
+        return _Fate(action, step, room.at_last(after))
+    if is_held and action is not Action.READ:
+        return _Fate(action, step, room.at_last(now + _WHILE_HELD))
+    return _Fate(action, step, None)
+
+
 def _owed(
     plan: Plan, view: View, ready: Iterable[Ready | Alike], room: _Room, held: set[int], now: Instant
 ) -> _Owed:
@@ -797,33 +693,26 @@ def _owed(
         Action.ACTIVATE: Order.ACTIVATE_FIRMWARE,
         Action.READ: Order.READ_FIRMWARE_VERSION,
     }
-    dues: dict[int, Due] = {}  # of the many who stand alike
+    fates: dict[tuple[int, Instant, bool], _Fate] = {}  # few among many
     for item in ready:
-        if (found := dues.get(item.progress.number)) is None:
-            found = dues[item.progress.number] = next_action(view.procedure, item.progress, plan.retries)
-        due, ids = found, item.ids
-        if due.action is Action.GIVE_UP:
+        ids, is_held = item.ids, item.cell.stratum in held
+        like = item.progress.number, item.since, is_held
+        if (fate := fates.get(like)) is None:
+            fate = fates[like] = _fate(plan, view, item, room, now, is_held=is_held)
+        action, step, until = fate
+        if action is Action.GIVE_UP:
             owed.give_up += ids
-            continue
-        if due.action is Action.WRITE_OFF:
+        elif action is Action.WRITE_OFF:
             owed.write_off += ids
-            continue
-        is_held = item.cell.stratum in held
-        if is_held and due.action is Action.ACTIVATE and item.progress.stage in LOADING:
-            # It may not be activated, and must not take room from other strata until the hold is released.
-            due = Due(Action.READ, 0)
-        after = min(item.since, now) + due.after  # a `since` to come is of a clock that was put back
-        if after > now:
-            owed.put_off(ids, room.at_last(after))
-        elif due.action is not Action.READ and is_held:
-            owed.put_off(ids, room.at_last(now + _WHILE_HELD))
-        elif not room.is_open(kind := _KINDS[due.action]):
+        elif until is not None:
+            owed.put_off(ids, until)
+        elif not room.is_open(kind := _KINDS[action]):
             for number in ids:
                 owed.defer[number] = room.at_last(room.until_open(kind, number))
         else:
-            some = _takes(due.action, item, room)
+            some = _takes(action, item, room)
             if some:
-                owed.again[orders[due.action], next_step(item.progress, due.action)].extend(ids[:some])
+                owed.again[orders[action], step].extend(ids[:some])
             if some < len(ids):
                 owed.put_off(ids[some:], room.at_last(now + _LATER))
     return owed
@@ -846,7 +735,7 @@ def _takes(action: Action, item: Ready | Alike, room: _Room) -> int:
     return some
 
 
-def _new(view: View, course: _Course, room: _Room, held: set[int], sums: _Sums) -> tuple[Make, ...]:
+def _new(view: View, course: _Course, room: _Room, held: set[int], sums: Sums) -> tuple[Make, ...]:
     """First orders: strata in turn get even shares, so that a large one does not keep a small one waiting."""
     open_waves = {stratum.id: stratum.wave for stratum in view.strata if stratum.id not in held}
     places: dict[int, list[tuple[Place, int]]] = defaultdict(list)
@@ -859,7 +748,7 @@ def _new(view: View, course: _Course, room: _Room, held: set[int], sums: _Sums) 
         if devices > 0 and place in begun and place.wave <= open_waves.get(place.stratum, -1):
             places[place.stratum].append((place, devices))
             sizes[place.stratum] += devices
-    ordered = defaultdict(int, sums.ordered)
+    ordered = defaultdict(int, {here: wave.ordered for here, wave in sums.waves.items()})
     makes: list[Make] = []
     shares = len(places)
     # The smallest first: what it leaves of its share goes to the others.
@@ -894,8 +783,6 @@ __all__ = [
     "Again",
     "Alike",
     "Busy",
-    "Cell",
-    "Count",
     "Dated",
     "Decision",
     "Hold",

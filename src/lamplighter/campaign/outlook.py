@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from lamplighter.campaign import gates, rates, windows
-from lamplighter.campaign.decide import DATED, LOADING, awaited, calls_off, judge
+from lamplighter.campaign.decide import DATED, awaited, calls_off, judge
 from lamplighter.campaign.state import FINAL, FLYING, Stage
 from lamplighter.campaign.status import CampaignStatus
+from lamplighter.campaign.tallies import LOADING
 from lamplighter.kit import Instant
 from lamplighter.kit.instant import MINUTE
 

@@ -24,16 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from lamplighter.campaign.decide import (
-    FIRST_STEP,
-    Alike,
-    Cell,
-    Count,
-    Place,
-    Stratum,
-    View,
-    empty_waves,
-)
+from lamplighter.campaign.decide import FIRST_STEP, Alike, Place, Stratum, View, empty_waves
 from lamplighter.campaign.evidence import Cause, Fact
 from lamplighter.campaign.next import DEADLINES, DEADLINES_OF, Order
 from lamplighter.campaign.state import (
@@ -51,6 +42,7 @@ from lamplighter.campaign.state import (
     Stage,
 )
 from lamplighter.campaign.status import CHART, Act, CampaignStatus
+from lamplighter.campaign.tallies import Cell, Count, Sums
 from lamplighter.kit import Instant
 from lamplighter.kit.instant import DAY, HOUR, MINUTE
 from lamplighter.registry import BUCKETS
@@ -177,6 +169,7 @@ class Paper:
         self._tally = np.zeros(0, np.int64)
         self._shown = np.zeros(0, np.int64)
         self._counts: dict[int, Count] = {}
+        self._sums = Sums()
         self._batches: dict[int, _Batch] = {}
         self._numbers = counter(1)
         self._deadlines: list[tuple[Instant, int]] = []
@@ -263,16 +256,19 @@ class Paper:
             last_day=self._last_day,
             late=dict(late),
             passed_over=passed,
+            sums=self._sums,
         )
 
     def _counted(self) -> list[Count]:
         changed = np.flatnonzero(self._tally != self._shown)
         for key in changed.tolist():
             devices = int(self._tally[key])
+            cell, slot = divmod(key, _SLOTS)
+            stage, again = divmod(slot, 2)
+            count = Count(self._cells[cell], Stage(stage), bool(again), devices)
+            self._sums.add(*count[:3], devices - int(self._shown[key]))
             if devices:
-                cell, slot = divmod(key, _SLOTS)
-                stage, again = divmod(slot, 2)
-                self._counts[key] = Count(self._cells[cell], Stage(stage), bool(again), devices)
+                self._counts[key] = count
             else:
                 del self._counts[key]
         self._shown[changed] = self._tally[changed]

@@ -20,11 +20,12 @@ from sqlalchemy import Integer, bindparam, case, delete, func, insert, select, t
 from lamplighter.campaign import board as boards
 from lamplighter.campaign import plan as plans
 from lamplighter.campaign.board import Choice
-from lamplighter.campaign.decide import LOADING, Busy, Cell, Count, Place, Stratum, View, empty_waves
+from lamplighter.campaign.decide import Busy, Place, Stratum, View, empty_waves
 from lamplighter.campaign.decide import judge as judge_strata
 from lamplighter.campaign.next import Order
 from lamplighter.campaign.state import FINAL, Stage
 from lamplighter.campaign.status import CHART, Act, CampaignStatus
+from lamplighter.campaign.tallies import LOADING, Cell, Count
 from lamplighter.kit import FirmwareVersion, ImageHash, Instant, UsageError
 from lamplighter.kit.instant import DAY, HOUR, MINUTE
 from lamplighter.registry import (

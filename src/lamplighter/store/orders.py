@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 
 from lamplighter.campaign import windows
-from lamplighter.campaign.decide import DATED, DEFER_MAX, FIRST_STEP, Again, Cell, Dated, Ready, call_off
+from lamplighter.campaign.decide import DATED, DEFER_MAX, FIRST_STEP, Again, Dated, Ready, call_off
 from lamplighter.campaign.evidence import Cause, Fact
 from lamplighter.campaign.next import (
     DEADLINES,
@@ -43,6 +43,7 @@ from lamplighter.campaign.next import (
 )
 from lamplighter.campaign.state import FLYING, STAGE_BITS, STAGE_SHIFT, Progress, Stage
 from lamplighter.campaign.status import Act, CampaignStatus
+from lamplighter.campaign.tallies import Cell
 from lamplighter.kit import Instant, UsageError
 from lamplighter.kit.instant import DAY, HOUR, MILLISECOND, MINUTE, SECOND
 from lamplighter.registry import DeviceStatus, DeviceType, Part
