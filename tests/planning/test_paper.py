@@ -161,8 +161,8 @@ def _told(decision, place_of):
 
 
 def _summed(sums):
-    loading = {place: devices for place, devices in sums.loading.items() if devices}
-    return sums.outcomes, sums.waves, loading, sums.unfinished, sums.queued
+    loading, in_flight = ({it: n for it, n in its.items() if n} for its in (sums.loading, sums.in_flight))
+    return sums.outcomes, sums.ordered, in_flight, loading, sums.unfinished, sums.queued
 
 
 def _seen(view):

@@ -455,14 +455,13 @@ class _Course:
 
 def _waves(plan: Plan, view: View, sums: Sums, now: Instant) -> _Course:
     course = _Course()
-    outcomes, waves = sums.outcomes, sums.waves
-    flying = {here for here, wave in waves.items() if wave.in_flight}
+    outcomes = sums.outcomes
     judgements = _judge(plan, view, outcomes)
     waiting: dict[tuple[int, int], int] = defaultdict(int)
     for place, devices in view.waiting.items():
         waiting[place.stratum, place.wave] += devices
     for place, devices in view.late.items():
-        if (here := (place.stratum, place.wave)) not in waves:  # else the wave goes on without them
+        if (here := (place.stratum, place.wave)) not in sums.ordered:  # else the wave goes on without them
             waiting[here] += devices
     furthest: dict[int, int] = {}
     for (of, number), devices in waiting.items():
@@ -494,12 +493,12 @@ def _waves(plan: Plan, view: View, sums: Sums, now: Instant) -> _Course:
             continue
         wave = plan.waves[stratum.wave]
         good = not waiting[here] and (
-            found.ruling is gates.Ruling.PASS or not wave.gated or here not in flying
+            found.ruling is gates.Ruling.PASS or not wave.gated or not sums.in_flight.get(here)
         )
         if not good:
             if stratum.settled_at is not None:
                 course.unsettles += (stratum.id,)
-        elif here not in waves:
+        elif here not in sums.ordered:
             # Nothing is to soak. But it may be empty for its Devices are shut out: nothing opens for nobody.
             if furthest.get(stratum.id, 0) > stratum.wave and stratum.id not in view.missed:
                 course.opens += ((stratum.id, stratum.wave + 1),)
@@ -748,7 +747,7 @@ def _new(view: View, course: _Course, room: _Room, held: set[int], sums: Sums) -
         if devices > 0 and place in begun and place.wave <= open_waves.get(place.stratum, -1):
             places[place.stratum].append((place, devices))
             sizes[place.stratum] += devices
-    ordered = defaultdict(int, {here: wave.ordered for here, wave in sums.waves.items()})
+    ordered = defaultdict(int, sums.ordered)
     makes: list[Make] = []
     shares = len(places)
     # The smallest first: what it leaves of its share goes to the others.

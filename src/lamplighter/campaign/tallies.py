@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from lamplighter.campaign.gates import Outcomes
 from lamplighter.campaign.state import FINAL, FLYING, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 _MAYBE: Final = frozenset(
     {
@@ -102,40 +101,39 @@ Broods = dict[tuple[int, int], Outcomes]
 """What came of Devices, by wave and brood."""
 
 
-class Wave(NamedTuple):
-    """Devices of one wave of a stratum."""
-
-    ordered: int
-    """Whatever came of them."""
-    in_flight: int
-    """Of whom the gate does not know yet."""
-
-
-_NOBODY: Final = Wave(0, 0)
-
-
 class Sums:
     """What a decision wants to know of the tallies, added up row by row, once or as they change."""
 
     def __init__(self, counts: Iterable[Count] = ()) -> None:
+        self.ordered: dict[tuple[int, int], int] = {}
+        """Devices by stratum and wave, whatever came of them."""
+        self.in_flight: dict[tuple[int, int], int] = {}
+        """Those of whom the gate does not know yet, likewise."""
         self.loading: dict[tuple[str, str], int] = {}
         """Devices that count against the caps, by region and model of hub."""
         self.unfinished = 0
         """Devices that have not come to their end."""
-        self._rows: dict[tuple[int, int, int], list[int]] = {}  # columns by stratum, wave and brood
         self._queued: dict[int, int] = {}
+        self._rows: dict[tuple[int, int, int], list[int]] = {}  # columns by stratum, wave and brood
+        self._changed: set[tuple[int, int, int]] = set()
+        self._outcomes: dict[int, Broods] = {}
         for count in counts:
             self.add(*count)
 
     def add(self, cell: Cell, stage: Stage, again: bool, devices: int) -> None:  # noqa: FBT001 # a row's
         """So many Devices more, or fewer, stand here."""
-        key = cell[1:4]
-        if (row := self._rows.get(key)) is None:
-            row = self._rows[key] = [0] * len(_Column)
-        row[_COLUMNS[again][stage]] += devices
-        if _IS_FINAL[stage]:  # most are
+        brood, wave = cell[1:4], cell[1:3]
+        column = _COLUMNS[again][stage]
+        if (row := self._rows.get(brood)) is None:
+            row = self._rows[brood] = [0] * len(_Column)
+        row[column] += devices
+        self._changed.add(brood)
+        self.ordered[wave] = self.ordered.get(wave, 0) + devices
+        if _IS_FINAL[stage]:
             return
         self.unfinished += devices
+        if column == _Column.IN_FLIGHT:
+            self.in_flight[wave] = self.in_flight.get(wave, 0) + devices
         if _LOADS[stage]:
             place = cell.region, cell.hub_model
             self.loading[place] = self.loading.get(place, 0) + devices
@@ -148,23 +146,11 @@ class Sums:
         return {stratum for stratum, devices in self._queued.items() if devices}
 
     @property
-    def outcomes(self) -> dict[int, Broods]:
+    def outcomes(self) -> Mapping[int, Broods]:
         """What came of each stratum of which somebody was ordered."""
-        found: dict[int, Broods] = {}
-        for (stratum, wave, brood), (proven, failed, silent, in_flight, _) in self._rows.items():
-            found.setdefault(stratum, {})[wave, brood] = _group(proven, failed, silent, in_flight)
-        return found
-
-    @property
-    def waves(self) -> dict[tuple[int, int], Wave]:
-        """By stratum and wave, those of which somebody was ordered."""
-        found: dict[tuple[int, int], Wave] = {}
-        for (stratum, wave, _), row in self._rows.items():
-            ordered, in_flight = found.get((stratum, wave), _NOBODY)
-            found[stratum, wave] = Wave(ordered + sum(row), in_flight + row[_Column.IN_FLIGHT])
-        return found
-
-
-@lru_cache(maxsize=1 << 14)  # most are as they were at the last look
-def _group(proven: int, failed: int, silent: int, in_flight: int) -> Outcomes:
-    return Outcomes(proven, failed, silent, in_flight)
+        for stratum, wave, brood in self._changed:
+            proven, failed, silent, in_flight, _ = self._rows[stratum, wave, brood]
+            broods = self._outcomes.setdefault(stratum, {})
+            broods[wave, brood] = Outcomes(proven, failed, silent, in_flight)
+        self._changed.clear()
+        return self._outcomes

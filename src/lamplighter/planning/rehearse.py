@@ -320,11 +320,14 @@ class World:
         if asleep.any():
             phase = self.fleet.phase[devices].astype(np.int64) * self._sleep >> 16
             wait = wait + asleep * ((phase - (now - self._scene.start)) % self._sleep)
-        at = -(-(now + wait) // self._scene.step) * self._scene.step
+        looks = -(-(now + wait) // self._scene.step)  # from one to the next is a step of time
+        first = int(looks.min())
         steps = paper.step_of(devices)
-        for then in np.unique(at).tolist():
-            for step in np.unique(steps[at == then]).tolist():
-                mine = devices[(at == then) & (steps == step)]
+        for later in kinds(looks - first):
+            told = looks == first + later
+            for step in kinds(steps[told]):
+                mine = devices[told & (steps == step)]
+                then = (first + later) * self._scene.step
                 heappush(self._answers, (then, next(self._tie), mine, step, stage, cause))
 
     def hear(self, paper: Paper, now: Instant) -> None:
