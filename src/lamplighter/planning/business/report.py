@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from lamplighter.planning.business.case import Assumption, Change
-    from lamplighter.planning.business.results import BreakEven, Comparison, Estimate, Study, Swing
+    from lamplighter.planning.business.results import BreakEven, Estimate, Study, Swing
 
 _SHOWN_SWINGS: Final = 12
 _COLOURS: Final = {
@@ -45,6 +45,7 @@ _COLOURS: Final = {
     Option.REPLACE: charts.SERIES[1],
     Option.HUB: charts.SERIES[3],
 }
+_NEARLY: Final = 0.8  # of a swing, from which another is nearly as wide
 _TONES: Final = {True: Tone.GOOD, False: Tone.BAD, None: Tone.WARN}
 
 
@@ -77,13 +78,15 @@ def conclusion(study: Study) -> tuple[str, ...]:
     """What a reader should take away, as sentences: whether it pays, from when, what matters most."""
     rival = study.rival
     other = next(it for it in study.comparisons if it is not rival)
-    best = words.money(rival.without_best, study.case.currency, signed=True)
+    typical = _saves(study, rival.saving.middle)
+    best = _saves(study, rival.without_best, "would save", "would cost")
     pays = (
-        f"**{words.verdict(study)}** Over {study.case.years} years it {_saves(study, rival)} on average "
-        f"against {_INSTEAD[rival.other]}, the cheaper of its alternatives, and costs less in "
-        f"{words.of_hundred(rival.cheaper.share)}. Without the best {round(100 * BEST)} of 100 futures the "
-        f"mean saving would be {best}. Against {_INSTEAD[other.other]} it {_saves(study, other)}, and costs "
-        f"less in {words.of_hundred(other.cheaper.share)}."
+        f"**{words.verdict(study)}** On average it {_saves(study, rival.saving.mean)} over "
+        f"{study.case.years} years, in present value, against {_INSTEAD[rival.other]}, the cheaper of its "
+        f"two rivals; in the median future it {typical}. It costs less in "
+        f"{words.of_hundred(rival.cheaper.share)}, and without the best {round(100 * BEST)} of 100 it {best} "
+        f"on average. Against {_INSTEAD[other.other]} it {_saves(study, other.saving.mean)} on average, and "
+        f"costs less in {words.of_hundred(other.cheaper.share)}."
     )
     return pays, _when(study), _most(study)
 
@@ -92,9 +95,9 @@ _INSTEAD: Final = {Option.REPLACE: "replacing Devices as required", Option.HUB: 
 _THAN: Final = {Option.REPLACE: "replacing", Option.HUB: "fixing the hub"}
 
 
-def _saves(study: Study, it: Comparison) -> str:
-    verb = "saves" if it.saving.mean >= 0 else "costs more by"
-    return f"{verb} {words.money(abs(it.saving.mean), study.case.currency)}"
+def _saves(study: Study, saving: float, gain: str = "saves", loss: str = "costs") -> str:
+    amount = words.money(abs(saving), study.case.currency)
+    return f"{gain} {amount}" if saving >= 0 else f"{loss} {amount} more"
 
 
 def _when(study: Study) -> str:
@@ -104,15 +107,12 @@ def _when(study: Study) -> str:
         never = it.frequency.pays is Pays.NEVER
         how = "There is no event frequency from which it pays" if never else "It pays at any event frequency"
         return f"{how}, on average against {than}."
-    if it.frequency.pays is Pays.UP_TO:
-        pays = f"It pays on average up to **{words.frequency(amount, 'must-fix event')}**"
-    else:
-        half = study.even_odds(it.other)
-        surely = f", and in half of the futures from {words.frequency(half)}" if half is not None else ""
-        pays = f"It pays on average from **{words.frequency(amount, 'must-fix event')}**{surely}"
+    often, surely = f"**{words.frequency(amount, 'must-fix event')}**", ""
+    if it.frequency.pays is Pays.FROM and (half := study.even_odds(it.other)) is not None:
+        surely = f" To pay in half of the futures it would take {words.frequency(half)}."
     return (
-        f"{pays}, all else as assumed. Assumed is {_assumed(study)}. A must-fix event is a fault in firmware "
-        "that cannot be left as it is."
+        f"It pays on average {it.frequency.pays.value} {often}: a fault in firmware, somewhere in the fleet, "
+        f"that cannot be left as it is. Assumed is {_assumed(study)}; all else is as assumed.{surely}"
     )
 
 
@@ -120,25 +120,27 @@ def _assumed(study: Study) -> str:
     it = study.frequency
     if it.low == it.high:
         return words.frequency(it.mean)
-    return f"{words.frequency(it.middle)} in the median, {words.frequency(it.mean)} on average"
+    return f"{words.frequency(it.mean)} on average, {words.frequency(it.middle)} in the median"
 
 
 def _most(study: Study) -> str:
     if not study.swings:
         return "No assumption is uncertain."
     first, *others = study.swings
-    said = f"What matters most: {_swing(study, first)}, all else as uncertain as it is."
-    return f"{said} Next: {_swing(study, others[0])}." if others else said
+    said = f"What matters most for the mean saving: {_swing(study, first)}."
+    if others:
+        near = ", and nearly as much" if others[0].width >= _NEARLY * first.width else ""
+        said = f"{said} Next{near}: {_swing(study, others[0])}."
+    of = "These are their" if others else "These are its"
+    return f"{said} {of} 10th and 90th percentile, with all else as uncertain as it is."
 
 
 def _swing(study: Study, it: Swing) -> str:
     what, currency = study.case.assumptions[it.key], study.case.currency
     low, high = (words.money(saving, currency, signed=True) for saving in it.savings)
-    alike = ", all events alike," if what.per_event else ""
-    return (
-        f"**{what.meaning}**. From {_number(it.values[0], what)} to {_number(it.values[1], what)}"
-        f"{_unit(what)}{alike} the saving goes from {low} to {high}"
-    )
+    alike = ", for all events alike" if what.per_event else ""
+    first, last = (_number(value, what) for value in it.values)
+    return f"**{what.meaning}**, from {low} at {first} to {high} at {last}{_unit(what)}{alike}"
 
 
 def _kept(text: str) -> str:
@@ -155,16 +157,16 @@ _SIGN: Final = re.compile("[+\u2212](?=[^\\s\\d])")
 _UNIT: Final = re.compile(r"(?<=\d) (?=(?:thousand|million|billion|k|M|bn)\b|%)")
 
 
-def _conclusion(study: Study) -> tuple[Prose | KeyFigures | Notice, ...]:
+def _conclusion(study: Study) -> tuple[Prose | Notice | KeyFigures, ...]:
     rival, currency = study.rival, study.case.currency
     other = next(it for it in study.comparisons if it is not rival)
     saving, build, even = rival.saving, rival.implementation, rival.frequency
+    low, high = (words.money(it, currency, short=True, signed=True) for it in (saving.low, saving.high))
     figures = [
         KeyFigure(
             f"Saving against {_THAN[rival.other]}",
             words.money(saving.mean, currency, signed=True),
-            f"on average; 8 futures of 10 lie from {words.money(saving.low, currency, short=True)} "
-            f"to {words.money(saving.high, currency, short=True)}",
+            f"on average; 8 futures of 10 lie from {low} to {high}",
             Tone.WARN if words.pays(rival) and rival.cheaper.share < 0.5 else _TONES[words.pays(rival)],
         ),
         KeyFigure(
@@ -178,10 +180,9 @@ def _conclusion(study: Study) -> tuple[Prose | KeyFigures | Notice, ...]:
             _pays_note(study),
         ),
         KeyFigure(
-            "Implementation may cost",
+            "Pays on average up to an implementation cost of",
             words.money(build.amount, currency) if build.amount is not None else "—",
-            f"at most, to pay on average; assumed: "
-            f"{words.money(study.implementation.mean, currency, short=True)}",
+            f"assumed: {words.money(study.implementation.mean, currency, short=True)} on average",
         ),
     ]
     if study.swings:
@@ -190,12 +191,11 @@ def _conclusion(study: Study) -> tuple[Prose | KeyFigures | Notice, ...]:
     guessed = sum(it.source == ASSUMPTION for it in study.case.assumptions.values())
     notice = Notice(
         f"{guessed} of {len(study.case.assumptions)} inputs are assumptions that nobody has measured. They "
-        "are listed "
-        "below, each with what it is; put other figures in their place and run it again.",
+        "are listed below, each with what it is; put other figures in their place and run it again.",
         Tone.PLAIN,
     )
     kept = (replace(it, value=_signed(it.value), note=_kept(it.note)) for it in figures)
-    return Prose(tuple(map(_kept, conclusion(study))), lead=True), KeyFigures(tuple(kept)), notice
+    return Prose(tuple(map(_kept, conclusion(study))), lead=True), notice, KeyFigures(tuple(kept))
 
 
 def _pays_note(study: Study) -> str:
@@ -212,7 +212,7 @@ def _value_of_knowing(study: Study) -> str:
     worth = words.money(it.amount, study.case.currency, short=True)
     if study.swings and key == study.swings[0].key:
         return f"to know it beforehand is worth up to {worth}"
-    return f"most worth knowing beforehand: {study.case.assumptions[key].meaning}, up to {worth}"
+    return f"to find out before deciding: {study.case.assumptions[key].meaning}, worth up to {worth}"
 
 
 def _pays(study: Study) -> tuple[Picture | Table | Prose, ...]:
@@ -298,7 +298,7 @@ def _histogram_chart(study: Study) -> Picture:
         "saving",
         plot,
         caption=f"What over the air saves against {than}, in each future: **red** where it costs more, "
-        f"green where it costs less. It costs more in {loses}; the far right is where it earns. "
+        f"**green** where it costs less. It costs more in {loses}; the far right is where it earns. "
         "The outermost futures, one of a hundred at either end, are not drawn.",
         alt=f"Histogram of the saving: mean {words.money(saving.saving.mean, study.case.currency)}, "
         f"negative in {loses}.",
