@@ -50,7 +50,7 @@ from lamplighter.store.campaigns import LATE_MAX, LATE_MIN, UPDATES, wave_bounds
 from lamplighter.store.orders import HOME_BUSY, NOTICE, READS_MAX, STRAGGLERS, executions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -298,21 +298,19 @@ class Paper:
         numbers = self.ids.take(some).tolist()
         cells, progress, since = self._cell.take(some), self.progress.take(some), self._since.take(some)
         begins, lengths = runs(cells, progress, since)
+        far = progress[begins].tolist()
+        few = {number: Progress(number) for number in set(far)}
         rows = zip(
-            begins.tolist(),
-            (begins + lengths).tolist(),
-            cells[begins].tolist(),
-            progress[begins].tolist(),
+            [
+                numbers[first:end]
+                for first, end in zip(begins.tolist(), (begins + lengths).tolist(), strict=True)
+            ],
+            map(self._cells.__getitem__, cells[begins].tolist()),
+            map(few.__getitem__, far),
             since[begins].tolist(),
             strict=True,
         )
-        alike: dict[int, Progress] = {}  # few among many
-        found_: list[Alike] = []
-        for first, end, cell, far, at in rows:
-            if (it := alike.get(far)) is None:
-                it = alike[far] = Progress(far)
-            found_.append(Alike(numbers[first:end], self._cells[cell], it, Instant(at)))
-        return found_
+        return list(map(Alike._make, rows))
 
     @property
     def proven(self) -> int:
@@ -335,7 +333,7 @@ class Paper:
     ) -> Places:
         """Evidence that implies a stage in the step of each Device; whom it has brought further."""
         at = index(devices)
-        old = _taken(self.progress, at)
+        old = look_up(self.progress, at)
         becomes = FINAL.get(stage, 0) << FINAL_SHIFT | stage << STAGE_SHIFT | cause
         new: NDArray[np.int32] | int = step << STEP_SHIFT | becomes if step is not None else 0
         if step is None:
@@ -361,16 +359,16 @@ class Paper:
         now: Instant,
     ) -> None:
         self.progress[at] = new
-        cells = _taken(self._cell, at)
+        cells = look_up(self._cell, at)
         # Neighbours mostly stand alike: one sum for many. Who stood alike and hears the same, stands alike.
         begins, lengths = runs(cells, old)
-        some, was = cells[begins] * np.intp(_SLOTS), old[begins] >> STAGE_SHIFT
-        will = (new[begins] if isinstance(new, np.ndarray) else np.full(1, new, np.int32)) >> STAGE_SHIFT
-        known = was > 0
-        np.subtract.at(self._tally, (some + _slots(was))[known], lengths[known])
-        np.add.at(self._tally, some + _slots(will), lengths)
+        some, stood = cells[begins] * np.intp(_SLOTS), old[begins] >> STAGE_SHIFT
+        stands = (new[begins] if isinstance(new, np.ndarray) else np.full(1, new, np.int32)) >> STAGE_SHIFT
+        known = stood > 0
+        np.subtract.at(self._tally, (some + _SLOT_OF.take(stood))[known], lengths[known])
+        np.add.at(self._tally, some + _SLOT_OF.take(stands), lengths)
         if len(self._busy):
-            flew = (old > 0) & _IS_FLYING[old >> STAGE_SHIFT & _STAGE_MASK]
+            flew = _IS_FLYING.take(old >> STAGE_SHIFT)
             if stage in FLYING:
                 np.add.at(self._busy, self.estate.hub[devices[~flew]], 1)
             else:
@@ -380,8 +378,8 @@ class Paper:
             self._since[at] = now
             self._put(devices, now, at)
             return
-        if _IS_READY[was & _STAGE_MASK].any():
-            self._ready_at[index(devices[_IS_READY[old >> STAGE_SHIFT & _STAGE_MASK]])] = 0
+        if _IS_READY.take(stood).any():
+            self._ready_at[index(devices[_IS_READY.take(old >> STAGE_SHIFT)])] = 0
             self.changed = True
         self.changed |= stage not in FLYING
 
@@ -409,22 +407,23 @@ class Paper:
         due_at = Instant(begun + self.plan.deadlines.of(past[-1]))
         if due_at > now and batch.deadline < len(names):
             return due_at
-        mine = batch.devices[_taken(self.progress, index(batch.devices)) < _ENDS]  # most have ended
+        mine = batch.devices[look_up(self.progress, index(batch.devices)) < _ENDS]  # most have ended
         batch.devices = mine = mine[self._batch.take(mine) == number]
-        if len(mine):
-            facts: dict[Stage, Fact] = {}
-            for name in past:
-                facts.update(DEADLINES[name])
-            stages = self.progress.take(mine) >> STAGE_SHIFT & _STAGE_MASK
-            for stage in kinds(stages):
-                if (fact := facts.get(Stage(stage))) is not None:
-                    self.tell(mine[stages == stage], IMPLIES[fact], now, Cause.SILENCE, batch.step)
+        if not len(mine):
+            return None
+        facts: dict[Stage, Fact] = {}
+        for name in past:
+            facts.update(DEADLINES[name])
+        stages = self.progress.take(mine) >> STAGE_SHIFT & _STAGE_MASK
+        for stage in kinds(stages):
+            if (fact := facts.get(Stage(stage))) is not None:
+                self.tell(mine[stages == stage], IMPLIES[fact], now, Cause.SILENCE, batch.step)
         following = batch.deadline + 1
         if following < len(names):
             batch.deadline = following
             return Instant(begun + self.plan.deadlines.of(names[following]))
         batch.deadline = len(names)
-        return Instant(now + STRAGGLERS) if len(mine) else None
+        return Instant(now + STRAGGLERS)
 
     # --- what is decided
 
@@ -685,15 +684,9 @@ def index(devices: Places) -> NDArray[np.intp] | slice:
     return devices.astype(np.intp)  # else it would make one for each array
 
 
-def _taken(column: NDArray[np.int32], at: NDArray[np.intp] | slice) -> NDArray[np.int32]:
+def look_up(column: NDArray[Any], at: NDArray[np.intp] | slice) -> NDArray[Any]:
     """A copy of these elements."""
     return column[at].copy() if isinstance(at, slice) else column.take(at)
-
-
-def _slots(standing: NDArray[np.int32]) -> NDArray[np.intp]:
-    """The columns of the tallies for step and stage."""
-    again = (standing >> STAGE_BITS & _STEP_MASK) >= _SECOND
-    return (2 * (standing & _STAGE_MASK) + again).astype(np.intp)
 
 
 def runs(*columns: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -713,13 +706,9 @@ def runs(*columns: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 def kinds(column: NDArray[Any]) -> list[int]:
     """Which small numbers occur, rising."""
+    if len(column) and (only := int(column[0])) == column.min() == column.max():  # as mostly
+        return [only]
     return np.bincount(column, minlength=1).nonzero()[0].tolist()
-
-
-def _table(stages: Iterable[Stage] | Mapping[Stage, int]) -> NDArray[np.bool_]:
-    table = np.zeros(1 << STAGE_BITS, bool)
-    table[list(map(int, stages))] = True
-    return table
 
 
 _SENT: Final = {
@@ -729,5 +718,9 @@ _SENT: Final = {
     Order.READ_FIRMWARE_VERSION: Stage.CHECKING,
 }
 """Where a Device stands once its order is with the DCC."""
-_IS_FLYING: Final = _table(FLYING)
-_IS_READY: Final = _table(READY)
+_STANDING: Final = np.arange(1 << FINAL_SHIFT - STAGE_SHIFT + 2)
+"""Everything above the cause in a progress number: final, step and stage."""
+_IS_FLYING: Final = np.isin(_STANDING & _STAGE_MASK, list(FLYING)) & (_STANDING > 0)
+_IS_READY: Final = np.isin(_STANDING & _STAGE_MASK, list(READY))
+_SLOT_OF: Final = 2 * (_STANDING & _STAGE_MASK) + ((_STANDING >> STAGE_BITS & _STEP_MASK) >= _SECOND)
+"""The column of the tallies for each."""

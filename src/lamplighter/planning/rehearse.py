@@ -33,7 +33,7 @@ from lamplighter.lab.flow import Kind as FlowKind
 from lamplighter.lab.flow import Stage as Heard
 from lamplighter.lab.flow.chance import philox
 from lamplighter.lab.wan import RECEIPT_OCTETS
-from lamplighter.planning.paper import Paper, index, kinds, runs
+from lamplighter.planning.paper import Paper, index, kinds, look_up, runs
 from lamplighter.registry import Procedure
 
 if TYPE_CHECKING:
@@ -253,7 +253,7 @@ class World:
 
     def _update(self, paper: Paper, devices: Places, now: Instant) -> None:
         at = index(devices)
-        before = self.course.attempts[at].copy()
+        before = look_up(self.course.attempts, at)
         if self._mixed:
             which = self._load_of[self._scene.estate.cohort[devices]]
             if self._spared is not None:
@@ -262,7 +262,7 @@ class World:
                 self.course.order(devices[which == number], now, self._loads[behaviour])
         else:
             self.course.order(devices, now)
-        accepted = self.course.attempts[at] != before
+        accepted = look_up(self.course.attempts, at) != before
         self._carry(self.down, devices if accepted.all() else devices[accepted], self._scene.octets, now)
         if not accepted.all():
             left = devices[~accepted]
@@ -363,7 +363,7 @@ class World:
 
     def _carry(self, table: NDArray[np.int64], devices: Places, octets: int, now: Instant) -> None:
         day = min((now - self._scene.start) // DAY, self._days - 1)
-        region = self.fleet.region[index(devices)]
+        region = look_up(self.fleet.region, index(devices))
         begins, lengths = runs(region)  # neighbours are mostly in the same
         np.add.at(table[:, day], region[begins], octets * lengths)
 
