@@ -1,12 +1,12 @@
 """A rehearsal of a whole campaign against the flow model alone: the same homes, orders, activations and
 looks.
 
-A campaign for PPMIDs in three waves, with its gates, reads and later attempts, is rehearsed. Beside it, step
-by step, flow mode does the same by itself: it has drawn the same homes, orders the same Devices at the same
-times and lets the same hours go by, and nobody looks at what it hears. The ratio is CPU seconds, flow alone /
-rehearsal; what is missing to 1 is policy, tallies and deadlines.
+A campaign for PPMIDs in three waves, with its gates, reads and later attempts, is rehearsed. Beside it flow
+mode does the same by itself: it has drawn the same homes, orders the same Devices at the same times and lets
+the same hours go by, and nobody looks at what it hears. The ratio is CPU seconds, flow alone / rehearsal;
+what is missing to 1 is policy, tallies and deadlines.
 
-The two take turns every few milliseconds, so that a neighbour who takes the memory for a while slows both.
+The two take turns every second or so, so that a neighbour who takes the memory for a while slows both.
 At 400,000 Devices here, and at ten million in `bench.rehearsal_scale`. First as much memory as both take is
 touched and given back: on a virtual machine the first to use a gigabyte pays a second or two for it.
 """
@@ -31,8 +31,6 @@ from lamplighter.protocol.duis import CspRegion, DeviceStatus, DeviceType
 from lamplighter.registry import Cohort, Procedure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from lamplighter.kit import Instant
@@ -42,6 +40,7 @@ NAME: Final = "CPU seconds of the flow model alone, vs rehearsal of 400,000 Devi
 GOAL: Final = 0.67  # the rehearsal costs at most one and a half of it
 DEVICES: Final = 400_000
 _OCTETS_A_DEVICE: Final = 220  # a little more than two worlds and a campaign take at the most
+_TURN: Final = 32  # looks and orders after which the other has its turn
 _START: Final = from_iso("2026-01-12T09:00:00Z")
 _PLAN: Final = """
 name = "rehearsed"
@@ -73,25 +72,34 @@ per_hour = {rate}
 
 
 class Doubled(rehearse.World):
-    """A world beside which flow mode does the same by itself."""
+    """A world beside which flow mode does the same by itself, some looks and orders later."""
 
     def __init__(self, its: rehearse.Scene, world: Circumstances, seed: str) -> None:
         super().__init__(its, world, seed)
         began = process_time()
         self._alone = rehearse.World(its, world, seed).course
         self.alone_seconds = process_time() - began
+        self._script: list[tuple[Instant, NDArray[np.uint32] | None]] = []
 
     def hear(self, paper: Paper, now: Instant) -> None:
-        self._beside(lambda: self._alone.advance(now))
+        if len(self._script) >= _TURN:
+            self.catch_up()
+        self._script.append((now, None))
         super().hear(paper, now)
 
     def _update(self, paper: Paper, devices: NDArray[np.uint32], now: Instant) -> None:
-        self._beside(lambda: self._alone.order(devices, now))
+        self._script.append((now, devices))
         super()._update(paper, devices, now)
 
-    def _beside(self, do: Callable[[], object]) -> None:
+    def catch_up(self) -> None:
+        """Let flow mode do what it has not done yet."""
         began = process_time()
-        do()
+        for at, ordered in self._script:
+            if ordered is None:
+                self._alone.advance(at)
+            else:
+                self._alone.order(ordered, at)
+        self._script.clear()
         self.alone_seconds += process_time() - began
 
 
@@ -117,6 +125,7 @@ def once(devices: int, number: int) -> tuple[float, float]:
     began = process_time()
     world = Doubled(its, circumstances, seed)
     course = rehearse.play(its, Paper(its.plan, its.procedure, its.estate, its.start), world)
+    world.catch_up()
     both = process_time() - began
     assert course.finished
     assert course.reached > 0.9 * devices

@@ -429,7 +429,9 @@ def _run(
 
 def _all_again(again: Mapping[tuple[Order, int], Sequence[int]]) -> tuple[Again, ...]:
     return tuple(
-        Again(kind, step, tuple(updates)) for (kind, step), updates in sorted(again.items(), key=_order)
+        Again(kind, step, tuple(updates))
+        for (kind, step), updates in sorted(again.items(), key=_order)
+        if updates
     )
 
 
@@ -654,32 +656,39 @@ _KINDS: Final = {
     Action.ACTIVATE: windows.Kind.ACTIVATE,
     Action.READ: windows.Kind.READ,
 }
+_ORDERS: Final = {Action.ACTIVATE: Order.ACTIVATE_FIRMWARE, Action.READ: Order.READ_FIRMWARE_VERSION}
 
 
 class _Fate(NamedTuple):
     """What is to be done for those who stand alike, have for as long, and are held alike."""
 
     action: Action
-    step: int
-    """That an order begins."""
     until: Instant | None
     """Not before then; None: now."""
+    is_open: bool
+    """Whether such orders may go out now."""
+    orders: list[int]
+    """Those of its kind and step."""
 
 
-def _fate(plan: Plan, view: View, item: Ready | Alike, room: _Room, now: Instant, *, is_held: bool) -> _Fate:
+def _fate(
+    plan: Plan, view: View, item: Ready | Alike, room: _Room, owed: _Owed, now: Instant, *, is_held: bool
+) -> _Fate:
     action, pause = next_action(view.procedure, item.progress, plan.retries)
     if action in {Action.GIVE_UP, Action.WRITE_OFF}:
-        return _Fate(action, 0, None)
+        return _Fate(action, None, is_open=True, orders=[])
     if is_held and action is Action.ACTIVATE and item.progress.stage in LOADING:
         # It may not be activated, and must not take room from other strata until the hold is released.
         action, pause = Action.READ, 0
-    step = next_step(item.progress, action)
     after = min(item.since, now) + pause  # a `since` to come is of a clock that was put back
+    until = None
     if after > now:
-        return _Fate(action, step, room.at_last(after))
-    if is_held and action is not Action.READ:
-        return _Fate(action, step, room.at_last(now + _WHILE_HELD))
-    return _Fate(action, step, None)
+        until = room.at_last(after)
+    elif is_held and action is not Action.READ:
+        until = room.at_last(now + _WHILE_HELD)
+    kind = Order.update(view.procedure) if action is Action.UPDATE else _ORDERS[action]
+    orders = owed.again[kind, next_step(item.progress, action)]
+    return _Fate(action, until, room.is_open(_KINDS[action]), orders)
 
 
 def _owed(
@@ -687,31 +696,25 @@ def _owed(
 ) -> _Owed:
     """What is due for Devices that were ordered before."""
     owed = _Owed()
-    orders = {
-        Action.UPDATE: Order.update(view.procedure),
-        Action.ACTIVATE: Order.ACTIVATE_FIRMWARE,
-        Action.READ: Order.READ_FIRMWARE_VERSION,
-    }
     fates: dict[tuple[int, Instant, bool], _Fate] = {}  # few among many
     for item in ready:
         ids, is_held = item.ids, item.cell.stratum in held
         like = item.progress.number, item.since, is_held
         if (fate := fates.get(like)) is None:
-            fate = fates[like] = _fate(plan, view, item, room, now, is_held=is_held)
-        action, step, until = fate
+            fate = fates[like] = _fate(plan, view, item, room, owed, now, is_held=is_held)
+        action, until, is_open, orders = fate
         if action is Action.GIVE_UP:
             owed.give_up += ids
         elif action is Action.WRITE_OFF:
             owed.write_off += ids
         elif until is not None:
             owed.put_off(ids, until)
-        elif not room.is_open(kind := _KINDS[action]):
+        elif not is_open:
             for number in ids:
-                owed.defer[number] = room.at_last(room.until_open(kind, number))
+                owed.defer[number] = room.at_last(room.until_open(_KINDS[action], number))
         else:
             some = _takes(action, item, room)
-            if some:
-                owed.again[orders[action], step].extend(ids[:some])
+            orders += ids[:some]
             if some < len(ids):
                 owed.put_off(ids[some:], room.at_last(now + _LATER))
     return owed

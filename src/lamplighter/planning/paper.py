@@ -18,6 +18,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field, replace
+from functools import cache
 from heapq import heappop, heappush
 from itertools import count as counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -411,9 +412,7 @@ class Paper:
         batch.devices = mine = mine[self._batch.take(mine) == number]
         if not len(mine):
             return None
-        facts: dict[Stage, Fact] = {}
-        for name in past:
-            facts.update(DEADLINES[name])
+        facts = _facts(past)
         stages = self.progress.take(mine) >> STAGE_SHIFT & _STAGE_MASK
         for stage in kinds(stages):
             if (fact := facts.get(Stage(stage))) is not None:
@@ -687,6 +686,12 @@ def index(devices: Places) -> NDArray[np.intp] | slice:
 def look_up(column: NDArray[Any], at: NDArray[np.intp] | slice) -> NDArray[Any]:
     """A copy of these elements."""
     return column[at].copy() if isinstance(at, slice) else column.take(at)
+
+
+@cache
+def _facts(past: tuple[str, ...]) -> dict[Stage, Fact]:
+    """What silence is evidence of, once these deadlines are past."""
+    return {stage: fact for name in past for stage, fact in DEADLINES[name].items()}
 
 
 def runs(*columns: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
