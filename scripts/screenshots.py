@@ -125,6 +125,7 @@ def shots(found: Stage, made: dict[str, int]) -> Iterator[Shot]:
     yield Shot("dead-letters", "/letters")
     yield Shot("dead-letter", f"/letters/{found.store.inbox.dead_letters(1)[0].letter.id}")
     yield Shot("storms", "/storms")
+    yield Shot("reports", "/reports")
     yield Shot("audit", "/audit")
     yield Shot("audit-verified", "/audit", steps=(("click", "form[action='/audit/verify'] button", ""),))
     yield Shot("people", "/people", "administrator1")

@@ -20,6 +20,7 @@ import argon2
 import httpx2
 import pytest
 
+from lamplighter.planning.reporter import reporter
 from lamplighter.service.listener import Listener
 from lamplighter.service.office import Office
 from lamplighter.service.people import People, Person, Role
@@ -167,7 +168,7 @@ def open_site(url: str, **settings: Any) -> Iterator[Site]:
     for name, role in PEOPLE.items():
         if store.people.find(name) is None:
             store.people.create(name, [role.value], _hashed(), ROOT.name, NOW)
-    office = Office(store, clock, parties=PARTIES)
+    office = Office(store, clock, parties=PARTIES, reporter=reporter)
     app = application(office, people, secure=False, settings=Settings(**settings))
     with Listener(app) as listener:
         site = Site(listener.url, store, office, people, clock, app)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lamplighter.cli import demo_lab
+from lamplighter.planning.reporter import reporter
 from lamplighter.protocol import image as images
 from lamplighter.registry import CplEntry, CplStatus
 from lamplighter.service.clock import wall_clock
@@ -108,7 +109,7 @@ def stage(
             people = People(store, meeting.clock, wall_clock)
             for name, roles in sorted(PEOPLE.items(), key=lambda it: Role.ADMINISTRATOR not in it[1]):
                 people.create(ROOT, name, roles, PASSWORD)
-            office = Office(store, meeting.clock, forecaster, meeting.parties)
+            office = Office(store, meeting.clock, forecaster, meeting.parties, reporter)
             releases = _releases(office, lab)
             over = threading.Event()
 

@@ -25,6 +25,7 @@ PAGES = {
     "/letters": "operator1",
     "/letters/1": "operator1",
     "/storms": "operator1",
+    "/reports": "viewer1",
     "/audit": "viewer1",
 }
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
 from lamplighter.campaign import Cause, Fact
 from lamplighter.campaign import plan as plans
@@ -146,6 +147,7 @@ def test_a_page_needs_no_script(desk):
         "/approvals",
         "/letters",
         "/storms",
+        "/reports",
         "/audit",
     ):
         page = client.see(path)
@@ -799,3 +801,34 @@ def test_the_differences_of_plans_are_lines_of_toml():
     """What approvers read is what the plan's own reader takes."""
     plan = plans.parse(PLAN.format(name="a"))
     assert plan.digest == plans.parse(plan_form.document_of(plan)).digest
+
+
+# --- numbers that fit nowhere
+
+
+@pytest.mark.parametrize("digits", [11, 18, 19, 23])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/campaigns/{}",
+        "/campaigns/{}/compare",
+        "/campaigns/1/compare?with={}",
+        "/releases/{}",
+        "/letters/{}",
+        "/letters?before={}",
+        "/storms/{}",
+        "/storms?before={}",
+        "/events/campaigns/{}",
+        "/devices?campaign={}",
+        "/audit?campaign={}",
+        "/audit?before={}",
+        "/reports/metrics?campaign={}",
+    ],
+)
+def test_a_number_that_no_column_holds_is_nothing_and_no_mistake_of_ours(site, path, digits):
+    """A traceback in the log for whoever asks would hide those that matter."""
+    client = site.client("viewer")
+    with capture_logs() as logs:
+        status = client.get(path.format("9" * digits)).status_code
+    assert {404} >= {status} if "?" not in path else status < 500
+    assert not [it for it in logs if it["log_level"] == "error"]

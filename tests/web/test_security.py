@@ -449,28 +449,6 @@ def test_a_slow_request_is_not_waited_for(site, monkeypatch, begun):
         assert begun.count(b"\r\n\r\nGET") == heard.count(b"HTTP/1.1 200")
 
 
-# --- numbers that fit nowhere
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/campaigns/{}",
-        "/campaigns/{}/compare",
-        "/releases/{}",
-        "/letters/{}",
-        "/storms/{}",
-        "/events/campaigns/{}",
-    ],
-)
-def test_a_number_that_no_column_holds_is_nothing_and_no_mistake_of_ours(site, path):
-    """A traceback in the log for whoever asks would hide those that matter."""
-    client = site.client("viewer")
-    with capture_logs() as logs:
-        assert 404 == client.get(path.format("9" * 23)).status_code
-    assert not [it for it in logs if it["log_level"] == "error"]
-
-
 # --- open redirect
 
 

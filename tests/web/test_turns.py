@@ -20,7 +20,13 @@ from .conftest import text_of
 from .scene import ota, ppmid
 
 DEVICES = 2_000
-TABLES = (("GET", "/releases/1/stranded.csv"), ("GET", "/audit/export"), ("POST", "/audit/verify"))
+TABLES = (
+    ("GET", "/releases/1/stranded.csv"),
+    ("GET", "/audit/export"),
+    ("POST", "/audit/verify"),
+    ("GET", "/reports/metrics"),
+    ("GET", "/reports/storms"),
+)
 
 
 @pytest.fixture

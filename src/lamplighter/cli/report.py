@@ -12,22 +12,20 @@ from lamplighter.cli.arguments import DATABASE, Database, Force, Who
 from lamplighter.cli.output import Report
 from lamplighter.cli.place import now, opened, person
 from lamplighter.kit import DecodeError, Instant, UsageError
-from lamplighter.kit.instant import HOUR, MINUTE, from_iso, to_iso
+from lamplighter.kit.instant import MINUTE, from_iso, to_iso
 from lamplighter.planning import metrics as measures
 from lamplighter.planning.operation import duration, interval, metrics_page, moment, number, of_whom, share
+from lamplighter.planning.reporter import BY, STORMS_MAX, gather, tell_of
 from lamplighter.planning.reports import to_pdf
-from lamplighter.planning.storms import DAYS, Told, as_facts, cure, storms_page
+from lamplighter.planning.storms import Told, as_facts, cure, storms_page
 from lamplighter.service.people import Scope
 from lamplighter.store import Store
-from lamplighter.store.storms import Storm
 
 app: Final = App(
     name="report",
     help="Figures and reports: what came of updates, which alerts storm.",
     help_format="markdown",
 )
-
-_STORMS_MAX: Final = 1_000
 
 Moment = Annotated[
     str | None, Parameter(metavar="DATE", help="2026-11-24 or 2026-11-24T09:00:00Z, UTC.", show_default=False)
@@ -70,19 +68,8 @@ def metrics(
     period = _period(start, end)
     with opened(database) as store:
         ids = None if campaign is None else [_campaign(store, it) for it in campaign]
-        updates = store.metrics.updates(ids, period.start, period.end)
-        as_of = now()
-        low, high = _span(updates, period, as_of)
-        _look(store, as_of)
-        found = measures.measure(
-            updates,
-            as_of,
-            by=by or ("region", "hub-model", "model", "wave"),
-            start=period.start,
-            end=period.end,
-            alerts=store.storms.volumes(low, high),
-        )
-        storms = store.storms.between(low, high)
+        _look(store, now())
+        found, storms = gather(store, ids, period.start, period.end, by or BY, now)
     if csv is not None:
         files.write(csv, measures.as_csv(found).encode(), force=force)
     if html is not None or pdf is not None:
@@ -130,20 +117,13 @@ def storms(
             found = [store.storms.find(it) for it in storm]
         else:
             low, high = period.start or Instant(0), period.end or Instant(as_of + 1)
-            found = store.storms.between(low, high)[-_STORMS_MAX:]
-        told = [_told(store, it, as_of) for it in found]
+            found = store.storms.between(low, high)[-STORMS_MAX:]
+        told = [tell_of(store, it, as_of) for it in found]
         names = {it.id: it.name for it in store.registry.releases()}
     if html is not None or pdf is not None:
         _write(storms_page(told, as_of, names), html, pdf, force=force)
     facts = {"storms": [as_facts(it) for it in told]}
     return Report(facts, _storm_view(told, names))
-
-
-def _told(store: Store, storm: Storm, as_of: Instant) -> Told:
-    relative = (
-        () if storm.cured_by is None else tuple(store.storms.relative(storm, storm.cured_by, DAYS, as_of))
-    )
-    return Told(storm, tuple(store.storms.hours(storm)), tuple(store.storms.candidates(storm)), relative)
 
 
 def _look(store: Store, as_of: Instant) -> None:
@@ -178,14 +158,6 @@ def _moment(option: str, text: str | None) -> Instant | None:
         raise UsageError(
             f"{option} takes a date such as 2026-11-24 or 2026-11-24T09:00:00Z, not {text!r}"
         ) from cause
-
-
-def _span(updates: measures.Updates, period: _Period, as_of: Instant) -> tuple[Instant, Instant]:
-    """The time whose alerts are of interest: the period, or from the first order on."""
-    low, high = period.start, period.end
-    if low is None:
-        low = Instant(int(updates.first[:, 0].min())) if len(updates) else Instant(0)
-    return Instant(low - low % HOUR), Instant(as_of + 1) if high is None else high
 
 
 def _write(page: str, html: Path | None, pdf: Path | None, *, force: bool) -> None:

@@ -53,10 +53,10 @@ if TYPE_CHECKING:
 
     from lamplighter.kit import Instant
     from lamplighter.service.gateway import Parties
-    from lamplighter.service.office import Forecaster
+    from lamplighter.service.office import Forecaster, Reporter
 
 _DEFAULT: Final = Address("127.0.0.1", 8000)
-_PLANNING: Final = "lamplighter.planning.forecast"
+_PLANNING: Final = "lamplighter.planning"
 
 
 def _set(name: str, help_: str) -> Parameter:
@@ -142,7 +142,7 @@ def pages(
         )
     hosts = {split.hostname, at.host} | ({"localhost", "127.0.0.1", "::1"} if is_local(at.host) else set())
     routes = told.routes(store, clock, people, engine=engine, receivers=receivers, outbox_age=outbox_age)
-    office = Office(store, clock, forecaster(), parties)
+    office = Office(store, clock, forecaster(), parties, reporter())
     how = Settings(hosts=frozenset(hosts) if url is not None or is_local(at.host) else frozenset())
     provider = oidc.settings(os.environ, (url or at.url).rstrip("/"))
     openid = None if provider is None else oidc.OpenId(store, people, provider)
@@ -165,13 +165,23 @@ def figures(
 
 def forecaster() -> Forecaster | None:
     """Who expects how a plan goes; None: planning, or what it needs, is not installed."""
+    found: Forecaster | None = _of_planning("forecast", "forecaster")
+    return found
+
+
+def reporter() -> Reporter | None:
+    """Who makes reports; None likewise."""
+    found: Reporter | None = _of_planning("reporter", "reporter")
+    return found
+
+
+def _of_planning(module: str, name: str) -> Any:
     if find_spec(_PLANNING) is None:
         return None
     try:
-        found: Forecaster = import_module(_PLANNING).forecaster
+        return getattr(import_module(f"{_PLANNING}.{module}"), name)
     except ImportError:
         return None
-    return found
 
 
 def listen(app: ASGIApp, at: Address) -> Listener:

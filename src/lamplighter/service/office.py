@@ -69,6 +69,29 @@ class Forecaster(Protocol):
         """The forecast for so many Devices of each cohort, all of them eligible."""
 
 
+class Reporter(Protocol):
+    """Makes reports for somebody who waits; the command line brings one along, as it does a forecaster."""
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """What updates can be grouped by."""
+
+    def metrics(
+        self,
+        store: Store,
+        campaigns: Sequence[int] | None,
+        start: Instant | None,
+        end: Instant | None,
+        by: Sequence[str],
+        clock: Callable[[], Instant],
+        form: str,
+    ) -> str:
+        """What came of updates first ordered in [start, end): as html, csv or json."""
+
+    def storms(self, store: Store, as_of: Instant) -> str:
+        """The register of alert storms as a page."""
+
+
 @dataclass(frozen=True, slots=True)
 class CampaignView:
     """A campaign at one moment."""
@@ -253,12 +276,14 @@ class Office:
     clock       what time it is
     forecaster  expects how a plan goes; None: nobody does
     parties     who we are and the keys at hand, to read messages again with; None: there are none here
+    reporter    makes reports; None: nobody does
     """
 
     store: Store
     clock: Callable[[], Instant] = wall_clock
     forecaster: Forecaster | None = None
     parties: Parties | None = field(default=None, repr=False)
+    reporter: Reporter | None = None
 
     # --- releases
 

@@ -145,7 +145,8 @@ class Audit:
         before  the last ones below this number instead, the latest first
         """
         query = select(s.audit).limit(max(1, min(limit, ENTRIES_MAX)))
-        for column, value in ((s.audit.c.campaign, campaign), (s.audit.c.who, who), (s.audit.c.what, what)):
+        of = None if campaign is None else s.number(campaign)
+        for column, value in ((s.audit.c.campaign, of), (s.audit.c.who, who), (s.audit.c.what, what)):
             if value is not None:
                 query = query.where(column == value)
         if before is None:

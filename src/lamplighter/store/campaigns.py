@@ -949,8 +949,8 @@ LAST_DAY: Final = select(func.coalesce(func.sum(s.batch.c.devices), 0).cast(Inte
 
 
 def _row(connection: Connection, key: int | str, *, lock: bool = False) -> Row[Any]:
-    column = s.campaign.c.id if isinstance(key, int) else s.campaign.c.name
-    query = select(s.campaign).where(column == key)
+    its = s.campaign.c.id == s.number(key) if isinstance(key, int) else s.campaign.c.name == key
+    query = select(s.campaign).where(its)
     row = connection.execute(query.with_for_update(key_share=True) if lock else query).one_or_none()
     if row is None:
         names = connection.execute(select(s.campaign.c.name).order_by(s.campaign.c.id)).scalars().all()

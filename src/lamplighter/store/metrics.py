@@ -169,6 +169,20 @@ class Metrics:
             mask &= ordered < end
         return found if mask.all() else found.where(mask)
 
+    def count(
+        self, campaigns: Sequence[int] | None = None, start: Instant | None = None, end: Instant | None = None
+    ) -> int:
+        """How many updates there are at most for `updates` to read, from the tallies."""
+        query = (
+            select(func.coalesce(func.sum(s.tally.c.devices), 0))
+            .join(s.cell, s.cell.c.id == s.tally.c.cell)
+            .join(s.stratum, s.stratum.c.id == s.cell.c.stratum)
+        )
+        with self._database.reading() as connection:
+            if campaigns is None:
+                campaigns = _active(connection, list(_campaigns(connection)), start, end)
+            return int(connection.execute(query.where(s.stratum.c.campaign.in_(campaigns))).scalar_one())
+
     def _read(self, connection: Connection, campaigns: Sequence[Campaign]) -> Updates:
         numbers = [it.id for it in campaigns]
         pieces = [

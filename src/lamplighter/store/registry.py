@@ -943,9 +943,9 @@ _OCTETS: Final = func.length(s.release.c.image).label("octets")
 
 
 def _registered(connection: Connection, key: int | str, *, octets: bool = True) -> Registered:
-    column = s.release.c.id if isinstance(key, int) else s.release.c.name
+    its = s.release.c.id == s.number(key) if isinstance(key, int) else s.release.c.name == key
     wanted = [s.release] if octets else _RELEASE
-    row = connection.execute(select(*wanted, _OCTETS).where(column == key)).first()
+    row = connection.execute(select(*wanted, _OCTETS).where(its)).first()
     if row is None:
         names = connection.execute(select(s.release.c.name).order_by(s.release.c.name)).scalars().all()
         known = f"known are {', '.join(map(repr, names))}" if names else "none is registered"

@@ -19,6 +19,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    literal,
     text,
 )
 from sqlalchemy.event import listen
@@ -33,9 +34,15 @@ from lamplighter.registry import CplStatus, DeviceStatus, DeviceType, Part, Proc
 if TYPE_CHECKING:
     from enum import Enum
 
-    from sqlalchemy import Dialect
+    from sqlalchemy import BindParameter, Dialect
 
 _SIGN: Final = 1 << 63
+_LAST: Final = _SIGN - 1
+
+
+def number(asked: int) -> BindParameter[int]:
+    """A number to look rows up by, as somebody typed it: one that fits into no column is no row's."""
+    return literal(max(-_LAST, min(asked, _LAST)), BigInteger)
 
 
 class EuiColumn(TypeDecorator[Eui64]):

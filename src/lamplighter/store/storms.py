@@ -170,7 +170,7 @@ class Storms:
         """The latest storms first, of those below number `before`; active: as for `list`."""
         query = _STORMS.where(_is(active)).order_by(s.storm.c.id.desc())
         if before is not None:
-            query = query.where(s.storm.c.id < before)
+            query = query.where(s.storm.c.id < s.number(before))
         with self._database.reading() as connection:
             return [_storm(row) for row in connection.execute(query.limit(max(1, min(limit, _LIST_MAX))))]
 
@@ -589,7 +589,7 @@ _RELATIVE: Final = text(
 
 
 def _found(connection: Connection, number: int) -> Row[Any]:
-    row = connection.execute(_STORMS.where(s.storm.c.id == number)).one_or_none()
+    row = connection.execute(_STORMS.where(s.storm.c.id == s.number(number))).one_or_none()
     if row is None:
         raise UsageError(f"there is no storm {number} in the register; `report storms` lists them")
     return row

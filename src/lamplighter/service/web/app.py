@@ -32,6 +32,7 @@ from lamplighter.service.web.pages import (
     login,
     new,
     releases,
+    reports,
     storms,
 )
 from lamplighter.service.web.pages import people as people_
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 
 _PAGES: Final = (
     *(login, account, fleet, releases, new, campaigns, compare, live),  # `new` before what takes any word
-    *(devices, approvals, letters, storms, audit, people_),
+    *(devices, approvals, letters, storms, reports, audit, people_),
 )
 _TITLES: Final = {
     HTTPStatus.BAD_REQUEST: "That cannot be",

@@ -36,6 +36,7 @@ NAVIGATION: Final = (
     ("/approvals", "Approvals", Scope.READ),
     ("/letters", "Dead letters", Scope.READ),
     ("/storms", "Alert storms", Scope.READ),
+    ("/reports", "Reports", Scope.READ),
     ("/audit", "Audit", Scope.READ),
     ("/people", "People", Scope.ADMINISTER),
 )
