@@ -471,10 +471,11 @@ def _waves(plan: Plan, view: View, sums: Sums, now: Instant) -> _Course:
             furthest[of] = max(number, furthest.get(of, 0))
     last = len(plan.waves) - 1
     for stratum in view.strata:
-        standing = sum(brood.failures for brood in outcomes.get(stratum.id, {}).values())
-        if standing < stratum.pardoned:
-            # Some have come right since: their pardon is not for failures that nobody has looked at.
-            course.pardons += ((stratum.id, standing),)
+        if stratum.pardoned:
+            standing = sum(brood.failures for brood in outcomes.get(stratum.id, {}).values())
+            if standing < stratum.pardoned:
+                # Some have come right since: their pardon is not for failures that nobody has looked at.
+                course.pardons += ((stratum.id, standing),)
         if stratum.held is not None:
             continue
         found = judgements[stratum.id]

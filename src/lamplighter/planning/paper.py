@@ -553,7 +553,7 @@ class Paper:
                     self.ordered_of[make.place.stratum] += len(found)
                     rows.append(found)
         if rows:
-            everyone = np.concatenate(rows)
+            everyone = np.concatenate(sorted(rows, key=lambda its: int(its[0])))
             kind = Order.update(self.procedure)
             for start in range(0, len(everyone), self.plan.batch_max):
                 self._order(kind, FIRST_STEP, everyone[start : start + self.plan.batch_max], now)
@@ -711,9 +711,11 @@ def runs(*columns: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 def kinds(column: NDArray[Any]) -> list[int]:
     """Which small numbers occur, rising."""
-    if len(column) and (only := int(column[0])) == column.min() == column.max():  # as mostly
-        return [only]
-    return np.bincount(column, minlength=1).nonzero()[0].tolist()
+    if not len(column):
+        return []
+    first = int(column[0])
+    others = column[column != first]  # mostly few, or none
+    return sorted([first, *np.bincount(others).nonzero()[0].tolist()]) if len(others) else [first]
 
 
 _SENT: Final = {

@@ -211,6 +211,9 @@ class World:
         self.regions = tuple(settings.regions)
         self.fleet = _fleet(scene, circumstances, seed, self.regions)
         self.course = flow.over(self.fleet, scene.start)
+        begins, _ = runs(self.fleet.region)
+        # Where neighbours in one region begin and end, and which it is.
+        self._stretches = np.append(begins, len(self.fleet)).astype(np.uint32), self.fleet.region[begins]
         self._sleep = settings.schedule.period
         self._round_trip = 2 * (flow.latency.astype(np.int64) + flow.crossing(weights.COMMAND)) * TICK
         self._loads: dict[Behaviour | None, Load] = {None: load}
@@ -363,9 +366,14 @@ class World:
 
     def _carry(self, table: NDArray[np.int64], devices: Places, octets: int, now: Instant) -> None:
         day = min((now - self._scene.start) // DAY, self._days - 1)
-        region = look_up(self.fleet.region, index(devices))
-        begins, lengths = runs(region)  # neighbours are mostly in the same
-        np.add.at(table[:, day], region[begins], octets * lengths)
+        edges, regions = self._stretches
+        if len(edges) < len(devices) and (devices[1:] > devices[:-1]).all():
+            lengths = np.diff(np.searchsorted(devices, edges))
+        else:
+            found = look_up(self.fleet.region, index(devices))
+            begins, lengths = runs(found)
+            regions = found[begins]
+        np.add.at(table[:, day], regions, octets * lengths)
 
 
 def rehearse(

@@ -57,7 +57,7 @@ def metrics(
     low, high = _day("From", start), _day("Before", end)
     if low is not None and high is not None and high <= low:
         raise UsageError(f"from {start} to before {end} there is no day")
-    of = None if not campaign else [office.campaign(person, _number(campaign)).campaign.id]
+    of = None if not campaign else [office.store.campaigns.find(_number(campaign)).id]
     made = reporter.metrics
     return turns.handed(
         person.name,
