@@ -11,19 +11,6 @@ from lamplighter.campaign.state import FINAL, FLYING, Stage
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_MAYBE: Final = frozenset(
-    {
-        Stage.SILENT_BEFORE_HUB,
-        Stage.SILENT_AT_HUB,
-        Stage.SILENT_ON_DEVICE,
-        Stage.SILENT_IN_ACTIVATION,
-        Stage.SILENT_IN_CALL_OFF,
-    }
-)
-LOADING: Final = (FLYING | _MAYBE) - {Stage.CHECKING}
-"""Stages that count against the caps: an image or an activation is on its way, or may be, for all that was
-heard. A read moves nothing."""
-
 _FAILED: Final = frozenset(
     {
         Stage.REFUSED,
@@ -48,6 +35,10 @@ _SILENT: Final = frozenset(
     }
 )
 _GONE: Final = frozenset({Stage.CANCELLED, Stage.WITHDRAWN})
+
+LOADING: Final = (FLYING | _SILENT) - {Stage.CHECKING, Stage.SILENT_TO_READ, Stage.LOST}
+"""Stages that count against the caps: an image or an activation is on its way, or may be, for all that was
+heard. A read moves nothing."""
 
 
 class Cell(NamedTuple):
