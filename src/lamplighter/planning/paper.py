@@ -553,7 +553,8 @@ class Paper:
                     self.ordered_of[make.place.stratum] += len(found)
                     rows.append(found)
         if rows:
-            everyone = np.concatenate(sorted(rows, key=lambda its: int(its[0])))
+            rows.sort(key=lambda its: int(its[0]))  # in the order of the estate, for those who take it over
+            everyone = np.concatenate(rows)
             kind = Order.update(self.procedure)
             for start in range(0, len(everyone), self.plan.batch_max):
                 self._order(kind, FIRST_STEP, everyone[start : start + self.plan.batch_max], now)
