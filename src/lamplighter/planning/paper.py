@@ -342,10 +342,11 @@ class Paper:
             new |= becomes
         moved = old < new
         if not moved.all():
-            devices, old = devices[moved], old[moved]
-            at = index(devices)
+            which = moved.nonzero()[0]
+            devices, old = devices.take(which), old.take(which)
+            at = at.take(which) if isinstance(at, np.ndarray) else index(devices)
             if isinstance(new, np.ndarray):
-                new = new[moved]
+                new = new.take(which)
         if len(devices):
             self._move(devices, at, old, new, stage, now)
         return devices
@@ -526,7 +527,7 @@ class Paper:
         return free
 
     def _devices(self, numbers: Sequence[int]) -> Places:
-        return self._device_of.take(np.asarray(numbers, np.int64) - 1)
+        return self._device_of.take(np.fromiter(numbers, np.int64, len(numbers)) - 1)
 
     def _make(self, makes: Iterable[Make], taken: set[int], now: Instant) -> bool:
         every = self.plan.sweep_every
