@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import resource
 import signal
 
 import numpy as np
@@ -385,3 +387,24 @@ def test_a_case_without_uncertainty_is_a_study_too():
 def test_facts_are_numbers_whatever_happens(laws):
     """No infinity and no NaN reaches the JSON, even where nothing happens or nothing can be cured."""
     assert told(plain(laws, scenarios=()), spread.Here(), futures=1_000)
+
+
+def faults(blocks):
+    """Pages that some blocks had to be given, after one has been worked."""
+    costs_of(EXAMPLE, 1, ((), 0))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for block in range(blocks):
+        costs_of(EXAMPLE, 1, ((), block))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+IS_GLIBC = platform.libc_ver()[0] == "glibc"
+
+
+@pytest.mark.skipif(not IS_GLIBC, reason="other C libraries keep what is freed as they like")
+def test_a_fresh_worker_keeps_the_memory_of_a_block_for_the_next(monkeypatch):
+    """Else each block would be given a thousand pages anew, and a worker would be a quarter slower for it."""
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)  # Dask leaves it behind, and it has its way
+    with spread.processes(2) as working:
+        for few in working.map(faults, [20, 20]):
+            assert few < 20 * 100
