@@ -2,6 +2,7 @@
 and Chromium.
 
 - `site`: an application on both databases, with accounts; `site.client("operator")` is signed in.
+- `desk`: a site with displays and a release for them (`desk.Desk`).
 - `furnished`: the same with a fleet that has a past (`scene.Scene`); on SQLite, once a module.
 - `page`: a page of Chromium; `signed_in(page, site, role)` lets it in.
 """
@@ -28,6 +29,8 @@ from lamplighter.service.web.app import Settings, application
 from lamplighter.service.web.security import CSRF_FIELD, cookie_name
 from lamplighter.store import Store
 from tests.service.parties import NOW, PARTIES
+
+from .desk import Desk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -183,6 +186,14 @@ def open_site(url: str, **settings: Any) -> Iterator[Site]:
 def site(database_url) -> Iterator[Site]:
     """The application on an empty database of both kinds."""
     yield from open_site(database_url)
+
+
+@pytest.fixture
+def desk(site: Site) -> Iterator[Desk]:
+    """See `Desk`."""
+    found = Desk(site)
+    yield found
+    found.fleet.close()
 
 
 @pytest.fixture(scope="session")

@@ -16,17 +16,8 @@ from lamplighter.service.web.turns import AT_ONCE
 from tests.service.parties import NOW
 
 from .conftest import text_of
-from .test_campaigns import Desk
 
 TODAY, TOMORROW = to_iso(NOW)[:10], to_iso(NOW + DAY)[:10]
-
-
-@pytest.fixture
-def desk(site):
-    """See `Desk`."""
-    found = Desk(site)
-    yield found
-    found.fleet.close()
 
 
 def test_the_page_offers_what_has_begun_in_each_form(desk):

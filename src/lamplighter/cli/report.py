@@ -12,7 +12,7 @@ from lamplighter.cli.arguments import DATABASE, Database, Force, Who
 from lamplighter.cli.output import Report
 from lamplighter.cli.place import now, opened, person
 from lamplighter.kit import DecodeError, Instant, UsageError
-from lamplighter.kit.instant import MINUTE, from_iso, to_iso
+from lamplighter.kit.instant import MINUTE, from_day, from_iso, to_iso
 from lamplighter.planning import metrics as measures
 from lamplighter.planning.operation import duration, interval, metrics_page, moment, number, of_whom, share
 from lamplighter.planning.reporter import BY, STORMS_MAX, gather, tell_of
@@ -153,7 +153,7 @@ def _moment(option: str, text: str | None) -> Instant | None:
     if text is None:
         return None
     try:
-        return from_iso(text if "T" in text else f"{text}T00:00:00Z")
+        return from_iso(text) if "T" in text else from_day(text)
     except DecodeError as cause:
         raise UsageError(
             f"{option} takes a date such as 2026-11-24 or 2026-11-24T09:00:00Z, not {text!r}"

@@ -10,7 +10,6 @@ import signal
 import threading
 from contextlib import ExitStack
 from importlib import import_module
-from importlib.util import find_spec
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import urlsplit
@@ -56,7 +55,6 @@ if TYPE_CHECKING:
     from lamplighter.service.office import Forecaster, Reporter
 
 _DEFAULT: Final = Address("127.0.0.1", 8000)
-_PLANNING: Final = "lamplighter.planning"
 
 
 def _set(name: str, help_: str) -> Parameter:
@@ -176,10 +174,8 @@ def reporter() -> Reporter | None:
 
 
 def _of_planning(module: str, name: str) -> Any:
-    if find_spec(_PLANNING) is None:
-        return None
     try:
-        return getattr(import_module(f"{_PLANNING}.{module}"), name)
+        return getattr(import_module(f"lamplighter.planning.{module}"), name)
     except ImportError:
         return None
 

@@ -45,6 +45,11 @@ def to_datetime(instant: Instant) -> datetime:
         raise UsageError(f"instant {instant} is outside the years 1 to 9999") from cause
 
 
+def from_day(text: str) -> Instant:
+    """Read a date, such as `2030-01-15`: the instant in which it begins, UTC."""
+    return from_iso(f"{text}T00:00:00Z")
+
+
 def from_iso(text: str) -> Instant:
     """Read an XML dateTime with a zone, such as `2030-01-15T09:00:00.00Z`; digits past 1 us are dropped."""
     match = _ISO.fullmatch(text)

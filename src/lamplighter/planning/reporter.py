@@ -13,7 +13,7 @@ from lamplighter.planning.operation import metrics_page
 from lamplighter.planning.storms import DAYS, Told, storms_page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from lamplighter.store import Store
     from lamplighter.store.storms import Storm
@@ -35,14 +35,14 @@ class Gathered(NamedTuple):
 
 def gather(
     store: Store,
-    campaigns: Iterable[int] | None,
+    campaigns: Sequence[int] | None,
     start: Instant | None,
     end: Instant | None,
-    by: Iterable[str],
+    by: Sequence[str],
     clock: Callable[[], Instant],
 ) -> Gathered:
     """What came of the updates of some campaigns (None: of all) that were first ordered in [start, end)."""
-    updates = store.metrics.updates(None if campaigns is None else list(campaigns), start, end)
+    updates = store.metrics.updates(campaigns, start, end)
     as_of = clock()  # nothing that was read is later
     low, high = _span(updates, start, end, as_of)
     volumes = store.storms.volumes(low, high)

@@ -352,7 +352,7 @@ class People:
     def revoke(self, number: int, who: str, now: Instant) -> None:
         """A token is good for nothing from now on; raises `UsageError` where there is none."""
         with self._database.writing() as connection:
-            row = connection.execute(_tokens().where(s.token.c.id == number)).first()
+            row = connection.execute(_tokens().where(s.token.c.id == s.number(number))).first()
             if row is None:
                 raise UsageError(f"there is no token {number}")
             done = connection.execute(

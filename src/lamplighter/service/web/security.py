@@ -55,7 +55,7 @@ _log = structlog.get_logger(__name__)
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _TOKEN_OCTETS: Final = 24
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{0,5})?", re.ASCII)
-_DIGITS_MAX: Final = 18  # of a number in a path: what has more fits into no column
+_DIGITS_MAX: Final = 18  # of a number: what has more fits into no column
 _HSTS_SECONDS: Final = 63_072_000  # two years, as browsers' lists ask for
 
 CONTENT_SECURITY_POLICY: Final = "; ".join(  # noqa: FLY002 # a line a rule
@@ -145,6 +145,11 @@ def needs(scope: Scope) -> Callable[[Request], Person]:
 def address_of(request: Request) -> str:
     """Where a request comes from, as far as is known: what failures are counted for."""
     return request.client.host if request.client else ""
+
+
+def whole(text: str) -> int | None:
+    """The number that a text is, of as many digits as a column holds; None: it is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX else None
 
 
 def local_path(path: str | None) -> str:

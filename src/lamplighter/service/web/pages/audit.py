@@ -12,6 +12,7 @@ from lamplighter.kit.chain import parse_head
 from lamplighter.service.office import Office
 from lamplighter.service.people import Person
 from lamplighter.service.web.page import Reader, TheOffice, TheTurns, render
+from lamplighter.service.web.security import whole
 
 router: Final = APIRouter()
 
@@ -114,6 +115,6 @@ def _page(
 def _number(text: str, name: str) -> int | None:
     if not text:
         return None
-    if not text.isascii() or not text.isdigit() or int(text[:20]) > _NUMBER_MAX:
+    if (found := whole(text)) is None:
         raise UsageError(f"{name} is a number, not {text[:40]!r}")
-    return int(text)
+    return found

@@ -18,6 +18,7 @@ from lamplighter.service.web import chart, plan_form, words
 from lamplighter.service.web.chart import Chart, Line
 from lamplighter.service.web.page import Reader, TheOffice, render
 from lamplighter.service.web.pages.campaigns import FAILING, state_tone, view_of
+from lamplighter.service.web.security import whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,9 +59,9 @@ def compare(request: Request, person: Reader, office: TheOffice, number: int, ot
     others = [it for it in office.campaigns(person) if it.id != number and it.started_at is not None]
     if not asked:
         return render(request, "compare.html", here=here, others=others, sides=None, asked="")
-    if not asked.isascii() or not asked.isdigit() or len(asked) > 9:
+    if (another := whole(asked)) is None:
         raise HTTPException(HTTPStatus.NOT_FOUND, f"there is no campaign {asked[:40]!r}")
-    sides = [_side(office, it) for it in (here, view_of(office, person, int(asked)))]
+    sides = [_side(office, it) for it in (here, view_of(office, person, another))]
     return render(
         request,
         "compare.html",

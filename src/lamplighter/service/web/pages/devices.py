@@ -20,6 +20,7 @@ from lamplighter.registry import Cohort, CplEntry, DeviceStatus, DeviceType, Par
 from lamplighter.service.office import DevicePage, Journey
 from lamplighter.service.web.page import Asked, Reader, TheOffice, go, render
 from lamplighter.service.web.pages.fleet import hex16, version
+from lamplighter.service.web.security import whole
 from lamplighter.store.fleet import Census, Wanted
 
 router: Final = APIRouter()
@@ -142,20 +143,19 @@ def message(request: Request, office: TheOffice, person: Reader, number: int) ->
 def _of_campaign(request: Request, office: TheOffice, asked: Mapping[str, str], rows: int) -> Response:
     key = asked["campaign"]
     try:
-        campaign = office.store.campaigns.find(int(key) if key.isascii() and key.isdigit() else key)
+        campaign = office.store.campaigns.find(key if (number := whole(key)) is None else number)
     except UsageError as error:
         raise HTTPException(HTTPStatus.NOT_FOUND, str(error)) from error
     state = _one_of(State, "state", asked.get("state", ""))
     cause = _cause(asked.get("cause", ""))
-    after = asked.get("after", "0") or "0"
-    if not (after.isascii() and after.isdigit() and len(after) < 19):
+    if (after := whole(asked.get("after", "") or "0")) is None:
         raise UsageError("this page of the table is no more: begin at the first")
     page = office.store.fleet.updates(
         campaign.id,
         [it for it in Stage if it.state is state] if state is not None else (),
         cause=None if cause is None else int(cause),
         stratum=asked.get("stratum") or None,
-        after=int(after),
+        after=after,
         limit=rows,
     )
     strata = sorted(it.name for it in office.store.campaigns.view(campaign, office.clock()).strata)

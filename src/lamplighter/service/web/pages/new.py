@@ -16,6 +16,7 @@ from lamplighter.service.people import Person
 from lamplighter.service.web import plan_form
 from lamplighter.service.web.page import Operator, TheOffice, go, render
 from lamplighter.service.web.plan_form import Fields
+from lamplighter.service.web.security import whole
 from lamplighter.store.registry import Registered
 
 router: Final = APIRouter()
@@ -84,7 +85,7 @@ def tried(request: Request, person: Operator, office: TheOffice, given: Given) -
     """Try a plan, and create the draft where that very plan was tried before."""
     act = _one(given, "do")
     release = _one(given, "release")
-    revise = int(number) if (number := _one(given, "revise")).isascii() and number.isdigit() else 0
+    revise = whole(_one(given, "revise")) or 0
     text = _one(given, "toml").replace("\r\n", "\n")
     if act in {"try form", "fill"}:
         try:

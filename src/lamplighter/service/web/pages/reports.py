@@ -1,6 +1,5 @@
 """Reports to take away: what came of updates, for any campaign and time, and the register of alert storms."""
 
-import re
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
@@ -8,9 +7,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lamplighter.kit import DecodeError, Instant, UsageError
-from lamplighter.kit.instant import from_iso, to_iso
+from lamplighter.kit.instant import from_day, to_iso
 from lamplighter.service.office import Office, Reporter
 from lamplighter.service.web.page import Reader, TheOffice, TheTurns, render
+from lamplighter.service.web.security import whole
 
 router: Final = APIRouter()
 
@@ -20,9 +20,8 @@ _FORMS: Final = {
     "json": ("application/json", "All figures (JSON)"),
 }
 """By the ending of the file: what it is, and what its button says."""
-_DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _SHOWN: Final = 50
-_NUMBER: Final = re.compile(r"[0-9]{1,18}")
+_NOBODY: Final = "Where these pages are served, nobody makes reports: it needs lamplighter[sim]."
 
 
 @router.get("/reports")
@@ -36,6 +35,7 @@ def reports(request: Request, person: Reader, office: TheOffice) -> Response:
         latest=begun[:_SHOWN],
         forms={ending: label for ending, (_, label) in _FORMS.items()},
         dimensions=() if office.reporter is None else office.reporter.dimensions,
+        nobody=_NOBODY,
     )
 
 
@@ -57,7 +57,7 @@ def metrics(
     low, high = _day("From", start), _day("Before", end)
     if low is not None and high is not None and high <= low:
         raise UsageError(f"from {start} to before {end} there is no day")
-    of = None if not campaign else [office.store.campaigns.find(_number(campaign)).id]
+    of = [office.store.campaigns.find(_number(campaign)).id] if campaign else None
     made = reporter.metrics
     return turns.handed(
         person.name,
@@ -81,9 +81,7 @@ def storms(person: Reader, office: TheOffice, turns: TheTurns) -> Response:
 
 def _reporter(office: Office) -> Reporter:
     if office.reporter is None:
-        raise UsageError(
-            "reports need what `pip install 'lamplighter[sim]'` brings, where the pages are served"
-        )
+        raise UsageError(_NOBODY)
     return office.reporter
 
 
@@ -95,16 +93,13 @@ def _day(label: str, text: str) -> Instant | None:
     """The beginning of a day, UTC."""
     if not text:
         return None
-    refusal = UsageError(f"{label} takes a day such as 2026-11-24, not {text[:40]!r}")
-    if not _DAY.fullmatch(text):
-        raise refusal
     try:
-        return from_iso(f"{text}T00:00:00Z")
-    except DecodeError:
-        raise refusal from None
+        return from_day(text)
+    except DecodeError as cause:
+        raise UsageError(f"{label} takes a day such as 2026-11-24, not {text[:40]!r}") from cause
 
 
 def _number(text: str) -> int:
-    if not _NUMBER.fullmatch(text):
+    if (found := whole(text)) is None:
         raise UsageError(f"campaign is a number, not {text[:40]!r}")
-    return int(text)
+    return found

@@ -11,12 +11,12 @@ from lamplighter.kit import UsageError
 from lamplighter.kit.instant import HOUR
 from lamplighter.service.web.chart import Chart, Line
 from lamplighter.service.web.page import Operator, Reader, TheOffice, go, render
+from lamplighter.service.web.security import whole
 from lamplighter.store.storms import Storm
 
 router: Final = APIRouter()
 
 _SHOWN: Final = 50
-_NUMBER_MAX: Final = 2**62
 _DAYS: Final = 14
 """Before and after the cure."""
 
@@ -40,7 +40,7 @@ _PARTS: Final = {"open": ("Going on", "Storms that go on"), "over": ("Over", "St
 def storms(request: Request, person: Reader, office: TheOffice, before: int = 0, state: str = "") -> Response:
     """Those that go on, then all that are over; a further page is of one of the two."""
     register = office.store.storms
-    start = before if 0 < before < _NUMBER_MAX else None
+    start = before if before > 0 else None
     parts = []
     for it, (title, label) in _PARTS.items():
         if state in _PARTS and state != it:
@@ -88,7 +88,7 @@ def cure(
     request: Request, person: Operator, office: TheOffice, number: int, release: Annotated[str, Form()] = ""
 ) -> Response:
     """Say which release cures a storm."""
-    if release and not (release.isascii() and release.isdigit() and len(release) < 10):
+    if (cures := whole(release)) is None and release:
         raise UsageError(f"there is no release {release[:40]!r}")
-    office.store.storms.link(number, int(release) if release else None, person.name, office.clock())
+    office.store.storms.link(number, cures, person.name, office.clock())
     return go(request, f"/storms/{number}", "It is noted which release cures this storm.")
