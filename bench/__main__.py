@@ -53,7 +53,6 @@ SCALE: Final = (
     "registry_load",
     "tick",
     "gate",
-    "rehearsal_scale",
     "web_pages_scale",
 )
 ROUNDS_MIN: Final = 5
