@@ -40,6 +40,7 @@ _TIMEOUT_SECONDS: Final = 30.0
 Choice = Literal["approve", "reject", "abstain"]
 Role = Literal["viewer", "operator", "approver", "administrator"]
 Scope = Literal["read", "operate", "approve", "administer"]
+Dimension = Literal["campaign", "region", "hub-model", "model", "wave", "stratum"]
 EventKind = Literal["campaign", "wave", "gate", "device"]
 
 
@@ -699,6 +700,23 @@ class Client:
         """Alert storms, the earliest first."""
         given = {} if active is None else {"active": str(active).lower()}
         return self._all("/storms", given | ({} if device is None else {"device": device}))
+
+    def metrics(
+        self,
+        campaign: int | None = None,
+        *,
+        start: str | None = None,
+        end: str | None = None,
+        by: Iterable[Dimension] = (),
+    ) -> dict[str, Any]:
+        """What came of the updates of a campaign, or of all, first ordered from a day on and before another.
+
+        start, end  such as "2026-11-24", UTC
+        by          what is grouped by; none: region, hub-model, model and wave
+        """
+        given = {"campaign": campaign, "from": start, "to": end, "by": list(by)}
+        wanted = {name: value for name, value in given.items() if value}
+        return cast("dict[str, Any]", self._get("/reports/metrics", wanted))
 
     def audit(
         self, *, campaign: int | None = None, who: str | None = None, what: str | None = None

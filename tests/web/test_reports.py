@@ -6,16 +6,22 @@ import csv
 import io
 import json
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
+from lamplighter import client as clients
+from lamplighter.client import Client
 from lamplighter.kit.instant import DAY, HOUR, to_iso
 from lamplighter.planning import reporter as reports
 from lamplighter.planning.reporter import reporter
+from lamplighter.service.web import turns
+from lamplighter.service.web.api import reports as api_reports
 from lamplighter.service.web.turns import AT_ONCE
 from tests.service.parties import NOW
 
 from .conftest import text_of
+from .program import problem, program, token
 
 TODAY, TOMORROW = to_iso(NOW)[:10], to_iso(NOW + DAY)[:10]
 
@@ -139,3 +145,64 @@ def test_a_count_of_the_updates_is_no_less_than_what_is_read(desk):
     assert len(metrics.updates([number])) == metrics.count([number])
     assert metrics.count(None, NOW - HOUR, NOW + HOUR) == metrics.count()
     assert 0 == metrics.count(None, NOW + 2 * DAY)
+
+
+def test_a_program_is_told_the_same_figures_in_each_form(desk):
+    """What the page hands out, by the API and its client."""
+    number = desk.held()
+    api = program(desk.site, "viewer")
+    page = desk.site.client("viewer")
+    for form in ("json", "csv", "html"):
+        asked = {"campaign": number, "form": form, "by": ["wave", "region"]}
+        told = api.get("/reports/metrics", params=asked)
+        handed = page.get("/reports/metrics", params=asked)
+        for name in ("content-type", "content-disposition"):
+            assert handed.headers[name] == told.headers[name]
+        assert handed.text == told.text
+    with Client(desk.site.url, token(desk.site, "viewer")) as lamp:
+        facts = lamp.metrics(number, start=TODAY, end=TOMORROW, by=["wave"])
+        assert 0 < facts["total"]["updates"]
+        assert {"wave"} == facts["by"].keys()
+        assert 0 == lamp.metrics(number, start=TOMORROW)["total"]["updates"]
+        assert facts["total"] == lamp.metrics()["total"]
+
+
+def test_the_document_has_the_dimensions_that_there_are():
+    """They are spelt in the API, and in its client, since nobody may look for them in planning there."""
+    assert reporter.dimensions == get_args(api_reports.Dimension) == get_args(clients.Dimension)
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "kind", "said"),
+    [
+        ({"campaign": "../1"}, 422, "invalid", "query.campaign: Value error, expected digits"),
+        ({"campaign": "2147483647"}, 404, "not-found", "There is no campaign"),
+        ({"from": "1767225600"}, 422, "invalid", "query.from: Value error, expected a day"),
+        ({"to": "2026-02-30"}, 422, "invalid", "query.to"),
+        ({"from": TOMORROW, "to": TODAY}, 409, "refused", f"from {TOMORROW} to before {TODAY}"),
+        ({"form": "exe"}, 422, "invalid", "'json', 'csv' or 'html'"),
+        ({"by": "password"}, 422, "invalid", "query.by.0"),
+        ({"since": TODAY}, 422, "invalid", "query.since: there is no such parameter"),
+    ],
+)
+def test_what_a_program_cannot_ask_is_refused_with_what_can(desk, asked, status, kind, said):
+    """Each refusal names what was asked, and nothing is made."""
+    desk.held()
+    answer = program(desk.site, "viewer").get("/reports/metrics", params=asked)
+    assert said in problem(answer, status, kind)["detail"]
+
+
+def test_programs_and_pages_take_the_same_turns(desk, monkeypatch):
+    """Somebody who has taken all that one may take by the pages has nothing more by the API."""
+    monkeypatch.setattr(turns, "FILES_EACH", 0)
+    answer = program(desk.site, "viewer").get("/reports/metrics")
+    assert "You are taking" in problem(answer, 503, "unavailable")["detail"]
+    assert "30" == answer.headers["retry-after"]
+
+
+def test_where_nobody_makes_reports_a_program_is_told_what_it_needs(desk):
+    """As on the page."""
+    mounted = next(it for it in desk.site.app.routes if "/api/v1" == getattr(it, "path", ""))
+    mounted.app.state.office = replace(desk.site.office, reporter=None)
+    answer = program(desk.site, "viewer").get("/reports/metrics")
+    assert "it needs lamplighter[sim]" in problem(answer, 404, "not-found")["detail"]

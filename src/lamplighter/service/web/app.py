@@ -106,7 +106,7 @@ def application(
     app.state.turns = Turns()
     for page in _PAGES:
         app.include_router(page.router)
-    app.mount("/api/v1", api.application(office, people, settings))
+    app.mount("/api/v1", api.application(office, people, settings, turns=app.state.turns))
     app.mount("/static", assets.Static(directory=assets.STATIC), name="static")
     answers = Answers()
     app.add_exception_handler(UnauthenticatedError, answers.unauthenticated)

@@ -16,7 +16,6 @@ from lamplighter.service.office import Office
 from lamplighter.service.people import People, Person, Scope
 from lamplighter.service.web import assets, words
 from lamplighter.service.web.security import CSRF_FIELD, cookie_name, needs
-from lamplighter.service.web.turns import Turns
 
 REASON_MAX: Final = 500
 _SAID_SECONDS: Final = 60
@@ -87,15 +86,8 @@ def people(request: Request) -> People:
     return found
 
 
-def turns(request: Request) -> Turns:
-    """Turns at what reads a whole table."""
-    found: Turns = request.app.state.turns
-    return found
-
-
 TheOffice = Annotated[Office, Depends(office)]
 ThePeople = Annotated[People, Depends(people)]
-TheTurns = Annotated[Turns, Depends(turns)]
 
 
 def render(request: Request, template: str, status: int = HTTPStatus.OK, /, **context: Any) -> Response:

@@ -13,9 +13,11 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from io import TextIOWrapper
 from threading import Lock
-from typing import IO, TYPE_CHECKING, Final, TextIO
+from typing import IO, TYPE_CHECKING, Annotated, Final, TextIO
 
+from fastapi import Depends
 from starlette.exceptions import HTTPException
+from starlette.requests import Request  # noqa: TC002 # FastAPI reads it from the annotation
 from starlette.responses import StreamingResponse
 
 if TYPE_CHECKING:
@@ -87,6 +89,15 @@ class Turns:
     def _give(self, who: str) -> None:
         with self._lock:
             self._files -= Counter((who,))
+
+
+def _turns(request: Request) -> Turns:
+    found: Turns = request.app.state.turns
+    return found
+
+
+TheTurns = Annotated[Turns, Depends(_turns)]
+"""Those of the process, for a page or the API."""
 
 
 class Handed(StreamingResponse):

@@ -22,15 +22,25 @@ from lamplighter.kit import LamplighterError
 from lamplighter.service import tracing
 from lamplighter.service.office import Office
 from lamplighter.service.people import People
-from lamplighter.service.web.api import accounts, campaigns, devices, hooks, problems, records, releases
+from lamplighter.service.web.api import (
+    accounts,
+    campaigns,
+    devices,
+    hooks,
+    problems,
+    records,
+    releases,
+    reports,
+)
 from lamplighter.service.web.api.door import OPEN_PATHS, Door, Failures
 from lamplighter.service.web.api.problems import MEDIA_TYPE, Kind, Problem, ProblemError
 from lamplighter.service.web.api.shapes import REPLAYED, StrictRoute, TheOffice, Told
+from lamplighter.service.web.turns import Turns
 
 PREFIX: Final = "/api/v1"
 """Where it is mounted."""
 
-_ROUTERS: Final = (releases, devices, campaigns, records, accounts, hooks)
+_ROUTERS: Final = (releases, devices, campaigns, records, reports, accounts, hooks)
 _SAFE: Final = frozenset({"get", "head"})
 _COMMON: Final = (Kind.BAD_REQUEST, Kind.INVALID, Kind.OUR_MISTAKE, Kind.UNAVAILABLE)
 _CLOSED: Final = (Kind.UNAUTHENTICATED, Kind.FORBIDDEN, Kind.FAILURES)
@@ -44,10 +54,16 @@ class Health(Told):
 
 
 def application(
-    office: Office, people: People, settings: object = None, *, failures: Failures | None = None
+    office: Office,
+    people: People,
+    settings: object = None,
+    *,
+    failures: Failures | None = None,
+    turns: Turns | None = None,
 ) -> FastAPI:
     """The API over one office.
 
+    turns     those of the process, where it serves pages too
     failures  counts tokens that are good for nothing; a test brings its own clock in it
     """
     del settings  # the guard before us has what limits there are
@@ -63,6 +79,7 @@ def application(
     )
     api.state.office = office
     api.state.people = people
+    api.state.turns = turns or Turns()
     api.router.route_class = StrictRoute
     for module in _ROUTERS:
         api.router.routes.extend(module.router.routes)
@@ -121,6 +138,7 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     if "requestBody" in operation:
         kinds |= {Kind.TOO_LARGE, Kind.MEDIA}
     responses = operation["responses"]
+    kinds |= {kind for kind in Kind if str(kind.status.value) in responses}  # what a route says of itself
     for kind in sorted(kinds, key=lambda it: it.status):
         responses[str(kind.status.value)] = {
             "description": kind.status.phrase,

@@ -358,7 +358,7 @@ def create_campaign(given: NewCampaign, person: Operator, office: TheOffice, act
 @router.get("/campaigns/{number}")
 def show_campaign(number: Id, person: Reader, office: TheOffice) -> Campaign:
     """Where a campaign stands, and why."""
-    _known(office, number)
+    known(office, number)
     return _seen(office.campaign(person, number))
 
 
@@ -372,7 +372,7 @@ def revise_campaign(
     """Change the plan of a draft, which makes approvals and votes void."""
 
     def do() -> int:
-        _known(office, number)
+        known(office, number)
         return office.revise(person, number, _plan(given.plan)).id
 
     return act.act_then_tell(person, do, _telling(office))
@@ -388,7 +388,7 @@ def approve_campaign(
     """Give one's word for what has this digest."""
 
     def do() -> int:
-        _known(office, number)
+        known(office, number)
         return office.approve(person, number, bytes.fromhex(given.digest)).id
 
     return act.act_then_tell(person, do, _telling(office))
@@ -399,7 +399,7 @@ def vote(number: Id, given: Ballot, person: Approver, office: TheOffice, act: Th
     """Vote as a member of its board."""
 
     def do() -> int:
-        _known(office, number)
+        known(office, number)
         return office.vote(person, number, Choice(given.choice), bytes.fromhex(given.digest)).id
 
     return act.act_then_tell(person, do, _telling(office))
@@ -410,7 +410,7 @@ def _doing(what: Act) -> Callable[..., Response]:
 
     def act_on(number: Id, given: Because, person: Operator, office: TheOffice, act: TheAct) -> Response:
         def do() -> int:
-            _known(office, number)
+            known(office, number)
             return office.act(person, number, what, given.reason).id
 
         return act.act_then_tell(person, do, _telling(office))
@@ -438,7 +438,7 @@ def release_hold(
     """Let a held stratum go on; its failures so far are pardoned."""
 
     def do() -> int:
-        _known(office, number)
+        known(office, number)
         return office.release_hold(person, number, given.stratum, given.reason).id
 
     return act.act_then_tell(person, do, _telling(office))
@@ -454,7 +454,7 @@ def call_off(
     """Call off activations of a paused campaign that are dated ahead."""
 
     def do() -> int:
-        _known(office, number)
+        known(office, number)
         device = None if given.device is None else Eui64.parse(given.device)
         office.call_off(person, number, given.stratum, device, given.reason)
         return number
@@ -465,7 +465,7 @@ def call_off(
 @router.get("/campaigns/{number}/series")
 def series(number: Id, person: Reader, office: TheOffice) -> Series:
     """How many were proven when, for charts."""
-    _known(office, number)
+    known(office, number)
     seen = office.campaign(person, number)
     forecasts = office.store.forecasts
     return Series(
@@ -483,14 +483,15 @@ def forecast(
     office: TheOffice,
 ) -> Forecast:
     """The latest forecast of a campaign."""
-    _known(office, number)
+    known(office, number)
     found = office.store.forecasts.latest(number)
     if found is None:
         raise ProblemError(Kind.NOT_FOUND, f"Nobody has made a forecast of campaign {number}.")
     return _forecast(found)
 
 
-def _known(office: Office, number: int) -> StoreCampaign:
+def known(office: Office, number: int) -> StoreCampaign:
+    """A campaign that is asked for; raises a 404 where there is none."""
     try:
         return office.store.campaigns.find(number)
     except UsageError as cause:

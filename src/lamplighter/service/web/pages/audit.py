@@ -11,8 +11,9 @@ from lamplighter.kit import DecodeError, UsageError, VerificationError
 from lamplighter.kit.chain import parse_head
 from lamplighter.service.office import Office
 from lamplighter.service.people import Person
-from lamplighter.service.web.page import Reader, TheOffice, TheTurns, render
+from lamplighter.service.web.page import Reader, TheOffice, render
 from lamplighter.service.web.security import whole
+from lamplighter.service.web.turns import TheTurns
 
 router: Final = APIRouter()
 

@@ -14,8 +14,9 @@ from lamplighter.kit.cell import guard
 from lamplighter.registry import STRANDED, Procedure, Release, Verdict
 from lamplighter.registry.columns import device_cells
 from lamplighter.service.office import Added
-from lamplighter.service.web.page import Operator, Reader, TheOffice, TheTurns, go, render
+from lamplighter.service.web.page import Operator, Reader, TheOffice, go, render
 from lamplighter.service.web.pages.fleet import version
+from lamplighter.service.web.turns import TheTurns
 from lamplighter.store.fleet import Census
 
 router: Final = APIRouter()

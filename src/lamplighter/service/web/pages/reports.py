@@ -7,21 +7,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lamplighter.kit import DecodeError, Instant, UsageError
-from lamplighter.kit.instant import from_day, to_iso
-from lamplighter.service.office import Office, Reporter
-from lamplighter.service.web.page import Reader, TheOffice, TheTurns, render
+from lamplighter.kit.instant import from_day
+from lamplighter.service.web import reporting
+from lamplighter.service.web.page import Reader, TheOffice, render
 from lamplighter.service.web.security import whole
+from lamplighter.service.web.turns import TheTurns
 
 router: Final = APIRouter()
 
-_FORMS: Final = {
-    "html": ("text/html; charset=utf-8", "Report"),
-    "csv": ("text/csv; charset=utf-8", "Table (CSV)"),
-    "json": ("application/json", "All figures (JSON)"),
-}
-"""By the ending of the file: what it is, and what its button says."""
+_LABELS: Final = {"html": "Report", "csv": "Table (CSV)", "json": "All figures (JSON)"}
+"""What the button of each form says."""
 _SHOWN: Final = 50
-_NOBODY: Final = "Where these pages are served, nobody makes reports: it needs lamplighter[sim]."
 
 
 @router.get("/reports")
@@ -33,9 +29,9 @@ def reports(request: Request, person: Reader, office: TheOffice) -> Response:
         "reports.html",
         campaigns=[(it.id, it.name) for it in begun],
         latest=begun[:_SHOWN],
-        forms={ending: label for ending, (_, label) in _FORMS.items()},
+        forms=_LABELS,
         dimensions=() if office.reporter is None else office.reporter.dimensions,
-        nobody=_NOBODY,
+        nobody=reporting.NOBODY,
     )
 
 
@@ -51,42 +47,17 @@ def metrics(
     form: str = "html",
 ) -> Response:
     """What came of the updates of a campaign, or of all, that were first ordered in a time."""
-    reporter = _reporter(office)
-    if form not in _FORMS:
-        raise UsageError(f"a report is {', '.join(_FORMS)}, not {form[:40]!r}")
+    if form not in _LABELS:
+        raise UsageError(f"a report is {', '.join(_LABELS)}, not {form[:40]!r}")
     low, high = _day("From", start), _day("Before", end)
-    if low is not None and high is not None and high <= low:
-        raise UsageError(f"from {start} to before {end} there is no day")
-    of = [office.store.campaigns.find(_number(campaign)).id] if campaign else None
-    made = reporter.metrics
-    return turns.handed(
-        person.name,
-        _file_name("metrics", office, form, "" if of is None else f"campaign-{of[0]}-"),
-        _FORMS[form][0],
-        lambda file: file.write(made(office.store, of, low, high, by or (), office.clock, form)),
-    )
+    of = _number(campaign) if campaign else None
+    return reporting.metrics(office, turns, person.name, of, low, high, by or (), form)
 
 
 @router.get("/reports/storms")
 def storms(person: Reader, office: TheOffice, turns: TheTurns) -> Response:
     """The register of alert storms."""
-    reporter = _reporter(office)
-    return turns.handed(
-        person.name,
-        _file_name("storms", office, "html"),
-        _FORMS["html"][0],
-        lambda file: file.write(reporter.storms(office.store, office.clock())),
-    )
-
-
-def _reporter(office: Office) -> Reporter:
-    if office.reporter is None:
-        raise UsageError(_NOBODY)
-    return office.reporter
-
-
-def _file_name(what: str, office: Office, ending: str, of: str = "") -> str:
-    return f"{what}-{of}{to_iso(office.clock())[:10]}.{ending}"
+    return reporting.storms(office, turns, person.name)
 
 
 def _day(label: str, text: str) -> Instant | None:
