@@ -110,6 +110,10 @@ def test_a_campaigns_forecast_is_kept_and_shown(tmp_path, files, run, monkeypatc
     monkeypatch.setenv("LAMPLIGHTER_BEGAN", to_iso(START + 20 * 24 * HOUR))
     late = run("campaign", "show", "spring")
     assert "behind the forecast: 0 Devices proven" in " ".join(late.out.split())
+    fleet.make(fleet.campaigns.find("spring"), 3)
+    left = run("plan", "rehearse", "--campaign", "spring", *QUICK[:6], "--no-faults")
+    assert 2 == left.code
+    assert "has ordered 3 updates already: a rehearsal would be of the Devices that are left" in left.err
     fleet.close()
 
 

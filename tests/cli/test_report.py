@@ -134,6 +134,10 @@ def test_evidence_is_packed_and_verified(run, database, tmp_path):
     assert 0 == packed.code, packed.err
     assert made.facts["fingerprint"] == packed.facts["key"]
     assert 2 == run(*pack).code  # never over another
+    for moment in ("2020-01-01T00:00:00Z", "9999-12-31T00:00:00Z"):
+        refused = run(*pack[:-1], "--force", "--as-of", moment)
+        assert 2 == refused.code
+        assert f"--as-of {moment[:-1]}.000Z: allowed is 20" in refused.err
     assert ["c.zip", "key.pem", "key.pub.pem", "l.db"] == sorted(
         it.name for it in tmp_path.iterdir() if not it.name.startswith("l.db-")
     )

@@ -33,7 +33,7 @@ from lamplighter.campaign.board import Board, Category, Choice
 from lamplighter.campaign.decide import Decision, Hold
 from lamplighter.campaign.status import Act
 from lamplighter.kit import DecodeError, Instant, UsageError, VerificationError, chain
-from lamplighter.kit.instant import HOUR
+from lamplighter.kit.instant import HOUR, to_iso
 from lamplighter.planning import archive, evidence_check, evidence_pack, metrics
 from lamplighter.planning.operation import metrics_page
 from lamplighter.store import Store
@@ -933,3 +933,12 @@ def test_names_that_would_be_refused_are_not_written():
     for name in ("../x", "A", "manifest.json", "", "a/b/c"):
         with pytest.raises(UsageError, match="no name for a member"):
             sealed({name: b""})
+
+
+def test_a_pack_that_was_made_between_two_milliseconds_is_verified(setting):
+    """A clock has microseconds, what is written down has not; and Devices that are exposed count by both."""
+    gathered = evidence_pack.gather(setting.store, setting.campaign.id, Instant(AS_OF + 123_456))
+    [exposure] = gathered.metrics.exposures
+    assert exposure.exposed > exposure.proven + (exposure.left or 0)
+    assert to_iso(AS_OF + 123_000) == gathered.about["as_of"]
+    verify(sealed(gathered.members, about=gathered.about))

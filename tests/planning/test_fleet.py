@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lamplighter.kit import UsageError
 from lamplighter.planning.assumptions import Assumptions, Range
-from lamplighter.planning.fleet import EXAMPLE, parse
+from lamplighter.planning.fleet import EXAMPLE, _shared, parse
 
 ONE = '[[devices]]\ncount = {count}\ntype = "PPMID"\n'
 
@@ -113,3 +113,10 @@ def test_any_text_is_a_fleet_or_refused(text):
     """Reading is total."""
     with suppress(UsageError):
         parse(text)
+
+
+@pytest.mark.parametrize("slip", [1e-6, -1e-6])
+def test_shares_that_nearly_make_a_whole_share_out_every_device_and_no_more(slip):
+    """Fifty millions with a share that is a millionth off are still fifty millions."""
+    counts = _shared(50_000_000, {"a": 0.5, "b": 0.5 + 0.9 * slip})
+    assert 50_000_000 == sum(counts.values())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -29,7 +31,7 @@ from lamplighter.planning.calibration import (
 from lamplighter.planning.effects import BAD, effects, harms
 from lamplighter.planning.estate import described, procedure_of
 from lamplighter.planning.forecast import ensemble, forecast, rank, three
-from lamplighter.planning.rehearse import Scene, rehearse
+from lamplighter.planning.rehearse import STEP, Scene, rehearse
 
 START = from_iso("2026-01-12T09:00:00Z")
 PLAN = plans.parse(
@@ -230,3 +232,30 @@ def test_wilsons_interval():
     """As published for 8 of 10: 49 % to 94 %."""
     low, high = wilson(8, 10)
     assert (0.49, 0.943) == (round(low, 2), round(high, 3))
+
+
+@pytest.mark.parametrize(("members", "expected"), [(9, 0.1), (19, 0.05)])
+def test_an_alarm_is_as_rare_as_it_says_for_one_more_curve_of_the_same_kind(members, expected):
+    """Curves that are drawn, not rehearsed: with 9 the band of all of them would be left by four in ten."""
+    dice = np.random.default_rng(7)
+    since = np.arange(0, 960) * STEP
+    its = SimpleNamespace(step=STEP, estate=range(1_000_000))
+
+    def course():
+        middle, wide = dice.normal(200, 30) * HOUR, dice.uniform(20, 40) * HOUR
+        proven = np.round(970_000 / (1 + np.exp((middle - since) / wide))).astype(np.int64)
+        return SimpleNamespace(
+            end=int(since[-1]), failures=30_000, requests={}, proven=proven,
+            at=lambda at: proven[np.minimum(at // STEP, len(proven) - 1)],
+        )  # fmt: skip
+
+    trials, alarms = 200, 0
+    for _ in range(trials):
+        made = forecast(its, [course() for _ in range(members)], START)
+        assert made.reach > 1
+        truth = course()
+        alarms += any(
+            departure(made, int(at), int(proven)) is not None
+            for at, proven in zip(since, truth.proven, strict=True)
+        )
+    assert alarms / trials < expected + 3 * math.sqrt(expected * (1 - expected) / trials)

@@ -23,7 +23,7 @@ from lamplighter.planning.reports import (
     to_pdf,
 )
 
-NASTY = "<script>alert(1)</script>\"'&{{ 7*7 }}"
+NASTY = "<script>alert(1)</script>\"'&{{ 7*7 }} $\\frac$"  # markup, a template, and no formula
 
 
 def plot(figure, narrow):
@@ -64,6 +64,7 @@ def test_what_looks_like_markup_in_data_is_shown():
     assert "{{ 7*7 }}" in html
     assert html.count("alert(1)") >= 10
     assert 'aria-label="<' not in html
+    assert html.count("$\\frac$") == html.count("alert(1)")
 
 
 def test_a_report_refers_to_nothing_outside():

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from difflib import get_close_matches
@@ -23,7 +22,7 @@ from lamplighter.campaign.next import Retries
 from lamplighter.campaign.rates import EVERY_MAX, FACTOR_MAX, PER_HOUR_MAX, Growth, Rate
 from lamplighter.campaign.state import ATTEMPTS_MAX, SUBS
 from lamplighter.campaign.windows import MINUTES_A_DAY, Day, Kind, Window
-from lamplighter.kit import FirmwareVersion, UsageError
+from lamplighter.kit import FirmwareVersion, UsageError, toml
 from lamplighter.kit.instant import DAY, HOUR, MINUTE, SECOND
 from lamplighter.protocol.duis import CspRegion, DeviceType
 from lamplighter.registry import Procedure
@@ -210,12 +209,7 @@ class Plan:
 
 def parse(text: str) -> Plan:
     """Read the TOML of a person."""
-    if len(text) > PLAN_CHARACTERS_MAX:
-        raise UsageError(f"plan: {len(text)} characters: allowed are {PLAN_CHARACTERS_MAX}")
-    try:
-        document = tomllib.loads(text)
-    except (ValueError, RecursionError) as cause:  # also numbers of thousands of digits, and brackets as many
-        raise UsageError(f"plan: not TOML: {_short(str(cause) or 'nested too deep')}") from cause
+    document = toml.document("plan", text, PLAN_CHARACTERS_MAX)
     return _plan(document)
 
 
@@ -229,9 +223,9 @@ def decode(text: str) -> Plan:
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as cause:
-        raise UsageError(f"plan: not JSON: {_short(str(cause) or 'nested too deep')}") from cause
+        raise UsageError(f"plan: not JSON: {toml.short(str(cause) or 'nested too deep')}") from cause
     if not isinstance(document, dict):
-        raise UsageError(f"plan: an object is expected, not {_show(document)}")
+        raise UsageError(f"plan: an object is expected, not {toml.shown(document)}")
     return _plan(document)
 
 
@@ -239,20 +233,7 @@ def decode(text: str) -> Plan:
 
 
 def _wrong(where: str, value: object, allowed: str) -> UsageError:
-    return UsageError(f"plan: {where} = {_show(value)}: allowed is {allowed}")
-
-
-def _show(value: object) -> str:
-    """The value as its author wrote it, or near enough."""
-    try:
-        return _short(json.dumps(value, default=str, ensure_ascii=True))
-    except (ValueError, RecursionError):  # a number too long to print, brackets too deep to follow
-        return f"a {type(value).__name__} beyond printing"
-
-
-def _short(text: str) -> str:
-    line = "".join(character if character.isprintable() else "?" for character in text)
-    return line if len(line) <= 160 else f"{line[:157]}..."
+    return UsageError(f"plan: {where} = {toml.shown(value)}: allowed is {allowed}")
 
 
 def _text(longest: int) -> Reader:
@@ -413,7 +394,7 @@ def _date(where: str, value: object) -> date:
 
 
 def _meant(value: object, words: Iterable[str]) -> str:
-    near = get_close_matches(str(value)[:NAME_MAX], list(words), 1)
+    near = get_close_matches(value[:NAME_MAX], list(words), 1) if isinstance(value, str) else []
     return f"; did you mean {near[0]}?" if near else ""
 
 
@@ -428,9 +409,9 @@ def _table(
         if key not in keys:
             homes = [home or "the top of the file" for home, names in _KEYS.items() if key in names]
             hint = f"; its place is {' or '.join(homes)}" if homes else _meant(key, keys)
-            name = prefix + (key if _BARE.fullmatch(key) else _show(key))
+            name = prefix + (key if _BARE.fullmatch(key) else toml.shown(key))
             raise UsageError(
-                f"plan: {name} = {_show(value[key])}: no such key{hint}; there are {', '.join(keys)}"
+                f"plan: {name} = {toml.shown(value[key])}: no such key{hint}; there are {', '.join(keys)}"
             )
     for key in required:
         if key not in value:

@@ -12,13 +12,14 @@ from lamplighter.cli import files, output
 from lamplighter.cli.arguments import DATABASE, ENVIRONMENT, Database, Force, Out, Who
 from lamplighter.cli.output import Report, Verdict
 from lamplighter.cli.place import now, opened, person
-from lamplighter.kit import DecodeError, LamplighterError, UsageError, VerificationError, chain
-from lamplighter.kit.instant import from_iso
+from lamplighter.kit import DecodeError, Instant, LamplighterError, UsageError, VerificationError, chain
+from lamplighter.kit.instant import from_iso, to_iso
 from lamplighter.planning import archive, evidence_check, evidence_pack
 from lamplighter.planning.operation import number, share
 from lamplighter.service import keyfiles
 from lamplighter.service.people import Scope
 from lamplighter.store import audit
+from lamplighter.store.campaigns import Campaign
 
 app: Final = App(name="evidence", help="Pack and verify what is known of a campaign.", help_format="markdown")
 
@@ -58,7 +59,11 @@ def pack(
         Path, Parameter(env_var=f"{ENVIRONMENT}EVIDENCE_KEY", help="Private key that `evidence keygen` made.")
     ],
     as_of: Annotated[
-        str | None, Parameter(help="Moment to reckon to, such as 2026-11-24T09:00:00Z. Default: now.")
+        str | None,
+        Parameter(
+            help="Until when exposure is counted, such as 2026-11-24T09:00:00Z: not before the campaign's "
+            "end, or its start while it runs. Default: now."
+        ),
     ] = None,
     force: Force = False,
     by: Who = "",
@@ -84,6 +89,8 @@ def pack(
         whose = person(store, by)
         whose.require(Scope.READ)
         found = store.campaigns.find(int(campaign) if campaign.isdecimal() else campaign)
+        if as_of is not None:
+            _check(moment, found)
         gathered = evidence_pack.gather(store, found.id, moment)
         scratch = None
         try:
@@ -123,6 +130,16 @@ def pack(
         ("updates", f"{number(counts.updates)}, {number(counts.proven)} proven ({share(counts.proof_rate)})"),
     ]
     return Report(facts, output.page(found.name, "evidence packed", output.pairs(rows)))
+
+
+def _check(moment: Instant, campaign: Campaign) -> None:
+    least = campaign.ended_at or campaign.started_at or campaign.created_at
+    latest = now()
+    if not least <= moment <= latest:
+        raise UsageError(
+            f"--as-of {to_iso(moment)}: allowed is {to_iso(least)}, when {campaign.name} "
+            f"{'ended' if campaign.ended_at else 'began'}, to now, {to_iso(latest)}"
+        )
 
 
 @app.command

@@ -115,6 +115,11 @@ def rehearse(
                 raise UsageError(
                     f"campaign {campaign!r} is {found.status.value}: there is nothing left to forecast"
                 )
+            if ordered := store.campaigns.view(found, now()).ordered:
+                raise UsageError(
+                    f"campaign {campaign!r} has ordered {ordered:,} updates already: a rehearsal would be of "
+                    "the Devices that are left, begun anew. Make the forecast before the start"
+                )
             known = store.registry.registered(found.release)
             scene = _scene(
                 found.plan,
@@ -157,7 +162,7 @@ def _scene(
     if not len(estate):
         left = (
             ", ".join(f"{n:,}: {verdict.value}" for verdict, n in estate.left_out.items())
-            or "nobody is meant"
+            or f"the plan is for {', '.join(sorted(it.value for it in plan.target.types))}: there is none"
         )
         raise UsageError(f"no Device may have this release ({left})")
     usual = next((it for most, it in _STEPS if len(estate) <= most), HOUR)
@@ -228,7 +233,7 @@ def _report(
 
 def _facts(found: Rehearsed) -> dict[str, Any]:
     made, scene = found.forecast, found.scene
-    middle = made.devices - made.failures.middle
+    proven = made.devices - made.failures.middle
     return {
         "campaign": scene.plan.name,
         "devices": made.devices,
@@ -237,7 +242,7 @@ def _facts(found: Rehearsed) -> dict[str, Any]:
         "level": made.level,
         "seed": found.seed,
         # What a business case reads: Devices proven, and those that it tried and did not bring there.
-        "outcome": {"proven": middle, "failed": made.failures.middle},
+        "outcome": {"proven": proven, "failed": found.visits[1]},
         "left_out": {verdict.name.lower(): n for verdict, n in scene.estate.left_out.items()},
         "ends_hours": [round(it / HOUR, 2) for it in made.ends],
         "failures": list(made.failures),

@@ -3,6 +3,7 @@
 - `eui64`, `firmware`, `instant`: identifiers, versions, hashes and time as small immutable values.
 - `cursor`: the one way in which octets are read; it cannot run past the end and names what failed.
 - `machine`: the one shape of an actor (`receive`, `wake` -> `Step`) and of a state table (`Chart`).
+- `toml`: the one reader of TOML, which no key of a thousand parts can drown.
 - `cell`: a text in a table that people open in a spreadsheet, where nothing of it runs.
 - `errors`: whose fault it is.
 

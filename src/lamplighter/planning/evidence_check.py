@@ -55,6 +55,7 @@ SIGNED_ONLY: Final = (
     "places.csv; campaign.json and campaigns.csv: how many may have the release; its name and mark",
     "approvals.json: whose word holds no more because of an account",
     "strata.json: what was pardoned",
+    "as_of: until when exposure is counted",
     "storms.json, readme.txt",
 )
 """What nothing stands behind but the signature, in any pack."""

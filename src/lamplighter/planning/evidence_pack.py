@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 from lamplighter import __version__
 from lamplighter.kit import Instant, chain
-from lamplighter.kit.instant import to_iso
+from lamplighter.kit.instant import MILLISECOND, to_iso
 from lamplighter.planning import metrics as measures
 from lamplighter.planning.operation import metrics_page
 from lamplighter.store import schema as s
@@ -87,8 +87,11 @@ class Gathered:
 def gather(store: Store, campaign: int, as_of: Instant) -> Gathered:
     """Everything of one campaign, as of a moment; the same store and moment give the same octets.
 
+    as_of  until when exposure is counted; to the millisecond, as it is written down
+
     Raises `VerificationError` where the store's own audit is broken, `UsageError` for an unknown campaign.
     """
+    as_of = Instant(as_of - as_of % MILLISECOND)  # else nobody could reckon the same anew
     # All of one moment, so that no member knows what another does not; and read without a pause, for a
     # database breaks off who keeps a transaction open and asks nothing.
     with store.database.snapshot(), store.database.reading() as connection:

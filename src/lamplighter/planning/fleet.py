@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from lamplighter.campaign.plan import PLAN_CHARACTERS_MAX
-from lamplighter.kit import FirmwareVersion, ImageHash, UsageError
+from lamplighter.kit import FirmwareVersion, ImageHash, UsageError, toml
 from lamplighter.kit.instant import DAY, HOUR, MILLISECOND, MINUTE, SECOND
 from lamplighter.planning.assumptions import USUAL, Assumptions, Circumstances, Range, RegionalLink
 from lamplighter.planning.estate import COHORTS_MAX, DEVICES_MAX
@@ -58,18 +57,16 @@ class Fleet:
 
 def parse(text: str) -> Fleet:
     """Read a fleet file."""
-    if len(text) > PLAN_CHARACTERS_MAX:
-        raise UsageError(f"fleet: {len(text):,} characters: allowed are {PLAN_CHARACTERS_MAX:,}")
-    try:
-        document = tomllib.loads(text)
-    except (ValueError, RecursionError) as cause:
-        raise UsageError(f"fleet: not TOML: {_short(str(cause) or 'nested too deep')}") from cause
+    document = toml.document("fleet", text, PLAN_CHARACTERS_MAX)
     top = _table("", document, ("devices", "release", "unknown", "region"))
     release = _table("release", top.get("release", {}), ("version", "hardware", "octets"))
-    low, _, high = str(release.get("hardware", "0000-FFFF")).partition("-")
+    hardware = release.get("hardware", "0000-FFFF")
+    if not isinstance(hardware, str):
+        raise _wrong("release.hardware", hardware, 'versions such as "1101", or "1101-11FF"')
+    low, _, high = hardware.partition("-")
     lowest, highest = _hex("release.hardware", low, 4), _hex("release.hardware", high or low, 4)
     if lowest > highest:
-        raise _wrong("release.hardware", release["hardware"], "the lower hardware version first")
+        raise _wrong("release.hardware", hardware, "the lower hardware version first")
     return Fleet(
         _devices(top.get("devices", [])),
         FirmwareVersion(_hex("release.version", release.get("version", "02000000"), 8)),
@@ -133,7 +130,7 @@ def _regions(where: str, value: object) -> dict[str, float]:
         raise _wrong(where, value, f"shares such as {{ North = 0.4, South = 0.6 }} out of {', '.join(known)}")
     for name, share in value.items():
         if name not in known:
-            raise _wrong(f"{where}.{_short(name)}", share, f"one of the regions {', '.join(known)}")
+            raise _wrong(f"{where}.{toml.short(name)}", share, f"one of the regions {', '.join(known)}")
         _number(f"{where}.{name}", share, 0, 1)
     if abs((total := math.fsum(value.values())) - 1) > 1e-6:
         raise _wrong(where, total, "shares that add up to 1")
@@ -142,7 +139,8 @@ def _regions(where: str, value: object) -> dict[str, float]:
 
 def _shared(count: int, shares: Mapping[str, float]) -> dict[str, int]:
     """Whole Devices by largest remainder: they add up."""
-    exact = {name: count * share for name, share in shares.items()}
+    whole = math.fsum(shares.values())  # 1, or nearly so
+    exact = {name: count * share / whole for name, share in shares.items()}
     found = {name: int(share) for name, share in exact.items()}
     for name in sorted(exact, key=lambda it: (found[it] - exact[it], it))[: count - sum(found.values())]:
         found[name] += 1
@@ -184,12 +182,7 @@ def _assumptions(unknown: object, region: object) -> Assumptions:
 
 
 def _wrong(where: str, value: object, allowed: str) -> UsageError:
-    return UsageError(f"fleet: {where} = {_short(repr(value))}: allowed is {allowed}")
-
-
-def _short(text: str) -> str:
-    line = "".join(character if character.isprintable() else "?" for character in text)
-    return line if len(line) <= 160 else f"{line[:157]}..."
+    return UsageError(f"fleet: {where} = {toml.shown(value)}: allowed is {allowed}")
 
 
 def _table(where: str, value: object, keys: tuple[str, ...]) -> dict[str, Any]:
@@ -197,7 +190,7 @@ def _table(where: str, value: object, keys: tuple[str, ...]) -> dict[str, Any]:
         raise _wrong(where, value, f"a table with {', '.join(keys)}")
     for key in value:
         if key not in keys:
-            name = f"{where}.{_short(key)}" if where else _short(key)
+            name = f"{where}.{toml.short(key)}" if where else toml.short(key)
             raise UsageError(f"fleet: {name}: no such key; there are {', '.join(keys)}")
     return value
 

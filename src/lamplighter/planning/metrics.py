@@ -345,7 +345,7 @@ def measure(
     reached = _reached(updates.first)
     stage, cause = _standing(updates.progress)
     groups = {}
-    for name in by:
+    for name in dict.fromkeys(by):
         key = DIMENSIONS.get(name)
         if key is None:
             raise UsageError(f"nothing is grouped by {name!r}: one of {', '.join(DIMENSIONS)}")
@@ -442,7 +442,8 @@ def _groups(
 ) -> Iterator[Group]:
     values = [key(place) for place in updates.places]
     names = sorted(set(values))
-    of_place = np.array([names.index(it) for it in values], np.int64)
+    number = {name: index for index, name in enumerate(names)}
+    of_place = np.array([number[it] for it in values], np.int64)
     if not names:
         return
     of_update = of_place[updates.place]
@@ -513,7 +514,7 @@ def _curve(reached: Numbers) -> tuple[tuple[float, int], ...]:
     proofs = np.sort(proven[proven < NEVER])
     if not len(proofs):
         return ()
-    since = proofs - ordered.min()
+    since = np.maximum(proofs - ordered.min(), 0)  # clocks that disagree
     at = np.unique(np.linspace(0, len(proofs) - 1, min(CURVE_POINTS, len(proofs))).astype(np.int64))
     return ((0.0, 0), *((float(since[it]) / SECOND, int(it) + 1) for it in at))
 

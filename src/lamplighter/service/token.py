@@ -24,14 +24,13 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import structlog
 
-from lamplighter.kit import UsageError
+from lamplighter.kit import UsageError, toml
 from lamplighter.protocol.smki import Certificate, SigningError, is_signed_by
 from lamplighter.service import trusted
 
@@ -87,7 +86,7 @@ def load(path: Path, within: int) -> Description:
     octets, status = trusted.read(path, _MAX_OCTETS, within)
     trusted.refuse_foreign(path, status)
     try:
-        document = tomllib.loads(octets.decode())
+        document = toml.loads(octets.decode())
     except (ValueError, RecursionError) as cause:
         raise UsageError(f"{path} is not TOML: {cause}") from cause
     return _Reader(path).description(document)

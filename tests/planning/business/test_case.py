@@ -183,6 +183,7 @@ def test_shares_must_make_a_whole():
         ('times = {"hub.curable" = inf}', "a finite number"),
         ('set = {"party.Small Suppliers.costs" = 1}', "the key of an assumption of the model"),
         ("set = 3", "a table, under"),
+        ('set = {"device.PPMID.share" = 0.9, "device.IHD.share" = 0.2}', "allowed is at most 1 together"),
     ],
 )
 def test_a_scenario_that_cannot_be_is_refused(change, said):

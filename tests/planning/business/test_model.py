@@ -223,11 +223,23 @@ def test_uncertain_shares_of_kinds_make_a_whole_in_each_future():
     assert total == pytest.approx(np.ones(BLOCK))
 
 
-def test_the_monthly_profile_adds_up_to_the_costs():
-    """What is spent month by month is what is spent in all."""
-    found = evaluate(EXAMPLE, (), 1, 0, monthly=True)
+def test_a_share_that_is_set_is_what_it_says_and_the_others_have_the_rest():
+    """Else a scenario of half the fleet would be told as one, and worked with a third."""
+    case = changed(EXAMPLE, {"device.PPMID.share": ("uniform", 0.7, 0.95)})
+    keys = [f"device.{it.name}.share" for it in case.devices]
+    drawn = constants(case, (), 1, 0)
+    known = constants(case, ((keys[0], "set", 0.5),), 1, 0)
+    assert [0.5] == known[keys[0]].tolist()
+    assert np.allclose(sum(known[key] for key in keys[1:]), 0.5)
+    assert np.allclose(known[keys[1]] * drawn[keys[2]], known[keys[2]] * drawn[keys[1]])
+
+
+@pytest.mark.parametrize("futures", [1, 1_000, BLOCK])
+def test_the_monthly_profile_adds_up_to_the_costs(futures):
+    """What is spent month by month is what is spent in all, of as many futures as are asked for."""
+    found = evaluate(EXAMPLE, (), 1, 0, monthly=futures)
     for option in Option:
-        total = found.figures[list(COSTS[option])].sum()
+        total = found.figures[list(COSTS[option]), :futures].sum()
         assert pytest.approx(total, rel=1e-9) == found.monthly[option].sum()
 
 

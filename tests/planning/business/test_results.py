@@ -408,3 +408,27 @@ def test_a_fresh_worker_keeps_the_memory_of_a_block_for_the_next(monkeypatch):
     with spread.processes(2) as working:
         for few in working.map(faults, [20, 20]):
             assert few < 20 * 100
+
+
+def test_what_is_spent_by_the_end_is_what_the_options_cost():
+    """Also where the futures fill no whole block: no figure is of other futures than the next."""
+    for futures in (1_000, 2_500):
+        found = study(EXAMPLE, seed=1, futures=futures, spread=spread.Here())
+        for it in found.options:
+            assert pytest.approx(it.cost.mean, rel=1e-9) == found.cumulative[it.option][-1]
+
+
+def test_without_any_event_no_frequency_is_told():
+    """Where none was drawn, nothing says from which frequency it would pay: that is not "never"."""
+    found = study(changed(EXAMPLE, {"events.frequency": 0}), seed=1, futures=1_000, spread=spread.Here())
+    for it in found.comparisons:
+        assert (Pays.UNTOLD, None) == it.frequency[:2]
+        assert (Pays.UNTOLD, None) == it.volume[:2]
+
+
+def test_a_volume_that_no_event_can_strike_is_no_threshold():
+    """An event strikes the Devices of one kind at most: where it takes more than all, it never pays."""
+    rare = changed(EXAMPLE, {"events.frequency": 0.0005})
+    found = study(rare, seed=1, futures=10_000, spread=spread.Here()).against(Option.REPLACE)
+    assert found.saving.mean < 0
+    assert (Pays.NEVER, None) == found.volume[:2]

@@ -148,3 +148,20 @@ def test_to_know_all_is_worth_the_best_of_each_future():
     costs = dice(1).standard_normal((2, 100_000))
     assert pytest.approx(1 / sqrt(pi), abs=0.02) == value.perfect(costs)
     assert 0 <= value.perfect(np.exp(costs)) <= exp(0.5)
+
+
+def test_no_input_is_worth_more_than_all_together():
+    """A curve that fits badly swings beyond the truth; the report would contradict itself."""
+    x = dice(11).uniform(0, 600, FUTURES)
+    costs = np.stack([np.zeros(FUTURES), np.where(x < 120, 5e6 * (1 - x / 120), 0.0)])
+    assert 0.0 == value.perfect(costs)
+    assert 0.0 == value.partial(costs, x, "x", 1).amount
+
+
+def test_where_most_futures_have_one_value_the_others_still_bend_the_curve():
+    """Quantiles fall together there; knots among the different values are still apart."""
+    x = np.where(dice(12).random(FUTURES) < 0.7, 6.0, dice(13).integers(0, 13, FUTURES))
+    gain = 40.0 - 20.0 * np.abs(x - 6.0)
+    costs = np.stack([np.zeros(FUTURES), gain])
+    truth = value.perfect(costs)
+    assert pytest.approx(truth, rel=0.25) == value.partial(costs, x, "x", 1).amount

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from dataclasses import dataclass
 from datetime import date, datetime
 from difflib import get_close_matches
 from math import fsum, isfinite
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from lamplighter.kit import UsageError
+from lamplighter.kit import UsageError, toml
 from lamplighter.planning.business.laws import KINDS, Law, checked
 
 if TYPE_CHECKING:
@@ -227,12 +226,7 @@ def parse(text: str, campaigns: Callable[[str], str] | None = None) -> Case:
 
     Raises `UsageError`, which names key, value, and what is allowed.
     """
-    if len(text) > CASE_CHARACTERS_MAX:
-        raise UsageError(f"case: {len(text)} characters: allowed are {CASE_CHARACTERS_MAX}")
-    try:
-        document = tomllib.loads(text)
-    except (ValueError, RecursionError) as cause:  # also what is there twice, and brackets too deep
-        raise UsageError(f"case: not TOML: {_short(str(cause) or 'nested too deep')}") from cause
+    document = toml.document("case", text, CASE_CHARACTERS_MAX)
     return _Parser(document, campaigns).case()
 
 
@@ -322,6 +316,8 @@ class _Parser:
                 raise UsageError(f"case: {prefix}: neither set nor times: a scenario changes something")
             if len({key for key, _, _ in changes}) < len(changes):
                 raise UsageError(f"case: {prefix}: each key once, under set or under times")
+            for part in ("share", "events"):
+                _together(prefix, [key for key in known if _is_part(key, part)], changes)
             yield Scenario(
                 name,
                 _words(f"{prefix}.objection", table["objection"], TEXT_MAX),
@@ -402,7 +398,7 @@ def outcome(text: str, name: str) -> tuple[int, int, str]:
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as cause:
-        raise UsageError(f"{name}: not JSON: {_short(str(cause) or 'nested too deep')}") from cause
+        raise UsageError(f"{name}: not JSON: {toml.short(str(cause) or 'nested too deep')}") from cause
     if not isinstance(document, dict):
         raise UsageError(f"{name}: allowed is the JSON object of a campaign or rehearsal")
     dates = (str(document[key])[:10] for key in _DATED if document.get(key))
@@ -414,7 +410,7 @@ def outcome(text: str, name: str) -> tuple[int, int, str]:
         parts = [place["settled"]] if "settled" in place else [proven, *_failures(place)]
         if len(parts) == 1 or "failed" in place or place is document.get("states"):
             if not all(type(it) is int and 0 <= it <= _CAMPAIGN_DEVICES_MAX for it in (proven, *parts)):
-                raise UsageError(f"{name}: {_show(place)}: allowed are whole numbers of Devices")
+                raise UsageError(f"{name}: {toml.shown(place)}: allowed are whole numbers of Devices")
             settled = sum(parts)
             if not 0 < settled >= proven:
                 raise UsageError(
@@ -447,19 +443,7 @@ _CURRENCY: Final = re.compile(r"[A-Z]{3}", re.ASCII)
 
 
 def _wrong(where: str, value: object, allowed: str) -> UsageError:
-    return UsageError(f"case: {where} = {_show(value)}: allowed is {allowed}")
-
-
-def _show(value: object) -> str:
-    try:
-        return _short(json.dumps(value, default=str, ensure_ascii=True))
-    except (ValueError, RecursionError):  # a number too long to print, brackets too deep to follow
-        return f"a {type(value).__name__} beyond printing"
-
-
-def _short(text: str) -> str:
-    line = "".join(character if character.isprintable() else "?" for character in text)
-    return line if len(line) <= 160 else f"{line[:157]}..."
+    return UsageError(f"case: {where} = {toml.shown(value)}: allowed is {allowed}")
 
 
 def _keys(where: str, table: Mapping[str, object], known: Iterable[str], required: Iterable[str]) -> None:
@@ -468,7 +452,9 @@ def _keys(where: str, table: Mapping[str, object], known: Iterable[str], require
         if key not in known:
             near = get_close_matches(key[:NAME_MAX], known, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            raise UsageError(f"case: {prefix}{_short(key)}: no such key{hint}; there are {', '.join(known)}")
+            raise UsageError(
+                f"case: {prefix}{toml.short(key)}: no such key{hint}; there are {', '.join(known)}"
+            )
     for key in required:
         if key not in table:
             raise UsageError(f"case: {prefix}{key} is missing")
@@ -579,6 +565,21 @@ def _whole_of_it(entries: Sequence[Assumption]) -> None:
         raise UsageError(f"case: {names}: all may be 0 at once; allowed is at least one that never is")
     if total <= 0:
         raise UsageError(f"case: {names} = 0: allowed is 1 together")
+
+
+def _is_part(key: str, part: str) -> bool:
+    return key.startswith("device.") and key.endswith(f".{part}")
+
+
+def _together(prefix: str, keys: Sequence[str], changes: Sequence[Change]) -> None:
+    """Parts of a whole that a scenario sets leave the rest to the others, where there are any."""
+    given = [(key, number) for key, verb, number in changes if verb == "set" and key in keys]
+    total = fsum(number for _, number in given)
+    is_all = len(given) == len(keys)
+    if total > 1 + _SUM_TOLERANCE or (given and is_all and total < 1 - _SUM_TOLERANCE):
+        names = " + ".join(key for key, _ in given)
+        allowed = "1 together, for these are all" if is_all else "at most 1 together"
+        raise UsageError(f"case: {prefix}.set: {names} = {total:.6g}: allowed is {allowed}")
 
 
 def _within_reach(reach: Assumption, severity: Assumption) -> None:

@@ -64,9 +64,13 @@ def constants(case: Case, variant: Variant, seed: int, block: int) -> dict[str, 
     }
     for part in ("share", "events"):
         keys = [f"device.{device.name}.{part}" for device in case.devices]
-        total = sum(found[key] for key in keys)
-        for key in keys:
-            found[key] = found[key] / np.maximum(total, np.finfo(np.float64).tiny)
+        # What is set is what it says; the others have the rest, in the proportions that were drawn.
+        given = [key for key in keys if key in changed and changed[key][0] == "set"]
+        others = [key for key in keys if key not in given]
+        rest = np.maximum(1.0 - sum(found[key] for key in given), 0.0)
+        total = sum(found[key] for key in others)
+        for key in others:
+            found[key] = rest * found[key] / np.maximum(total, np.finfo(np.float64).tiny)
     return found
 
 

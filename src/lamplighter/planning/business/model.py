@@ -54,6 +54,8 @@ class Figure(IntEnum):
     VISITS_A = 14
     VISITS_B = 15
     VISITS_C = 16
+    MEANT = 17
+    """Devices of the kinds that events struck, at the time: no more could be struck."""
 
 
 COSTS: Final[Mapping[Option, tuple[Figure, ...]]] = {
@@ -73,7 +75,7 @@ class Outcome:
     figures: Floats
     """One row a `Figure`, one column a future."""
     monthly: Floats | None
-    """Present value of each option's cost in each month, summed over the futures; where it was asked for."""
+    """Present value of each option's cost in each month, summed over as many futures as were asked for."""
 
 
 @cache
@@ -87,14 +89,17 @@ def _keep_memory() -> None:
     np.empty(_KEPT, np.uint8)
 
 
-def evaluate(case: Case, variant: Variant, seed: int, block: int, *, monthly: bool = False) -> Outcome:
-    """Work one block. The same arguments give the same bits, whoever asks."""
+def evaluate(case: Case, variant: Variant, seed: int, block: int, *, monthly: int = 0) -> Outcome:
+    """Work one block. The same arguments give the same bits, whoever asks.
+
+    monthly  of how many of its futures the costs are wanted month by month
+    """
     _keep_memory()
     known = constants(case, variant, seed, block)
     return work(case, known, events(case, variant, seed, block, known), monthly=monthly)
 
 
-def work(case: Case, known: Mapping[str, Floats], found: Events, *, monthly: bool = False) -> Outcome:
+def work(case: Case, known: Mapping[str, Floats], found: Events, *, monthly: int = 0) -> Outcome:
     """Work a block whose numbers have been drawn."""
     figures = np.zeros((len(Figure), BLOCK))
     decay = np.log1p(known["discount.rate"]) / 12
@@ -110,8 +115,8 @@ def work(case: Case, known: Mapping[str, Floats], found: Events, *, monthly: boo
         yearly = known[f"{section}.running"]
         figures[running] = yearly / 12 * _annuity(decay, start, case.months)
         if profile is not None:
-            profile[option] = _spread(case.months, decay, total / length, 0.0, length) + _spread(
-                case.months, decay, yearly / 12, start, float(case.months)
+            profile[option] = _spread(case.months, decay, total / length, 0.0, length, monthly) + _spread(
+                case.months, decay, yearly / 12, start, float(case.months), monthly
             )
 
     future, month = found.future, found.month
@@ -120,7 +125,8 @@ def work(case: Case, known: Mapping[str, Floats], found: Events, *, monthly: boo
     fleet = at(known["fleet.devices"], future) * np.exp(month * at(growth, future))
     np.minimum(fleet, at(known["fleet.ceiling"], future), out=fleet)
     each = _kinds(case, known)
-    struck = found.reach * fleet * _of_kind(each["share"], found)
+    meant = fleet * _of_kind(each["share"], found)
+    struck = found.reach * meant
     visits = _of_kind(each["visits"], found)
     harm = known["harm.cost"]
     replacing = _of_kind(each["replacement"], found)
@@ -132,7 +138,8 @@ def work(case: Case, known: Mapping[str, Floats], found: Events, *, monthly: boo
 
     def note(option: Option, amounts: Floats) -> None:
         if profile is not None:
-            profile[option] += np.bincount(month.astype(np.int64), amounts, case.months)
+            mine = future < monthly
+            profile[option] += np.bincount(month[mine].astype(np.int64), amounts[mine], case.months)
 
     worth_recall = worth * recall
     worth_struck = worth * struck
@@ -141,6 +148,7 @@ def work(case: Case, known: Mapping[str, Floats], found: Events, *, monthly: boo
     add(Figure.VOLUME_B, volume)
     figures[Figure.EVENTS] = np.bincount(future, minlength=BLOCK)
     add(Figure.STRUCK, struck)
+    add(Figure.MEANT, meant)
     add(Figure.VISITS_B, struck * visits)
     note(Option.REPLACE, worth_recall + volume)
 
@@ -211,11 +219,13 @@ def _annuity(decay: Floats, start: Floats | float, end: Floats | float) -> Float
 _NO_DISCOUNT: Final = 1e-12
 
 
-def _spread(months: int, decay: Floats, amount: Floats, start: Floats | float, end: Floats | float) -> Floats:
-    """What `_annuity` sums, month by month, over all futures."""
+def _spread(
+    months: int, decay: Floats, amount: Floats, start: Floats | float, end: Floats | float, futures: int
+) -> Floats:
+    """What `_annuity` sums, month by month, over the first so many futures."""
     index = np.arange(months)[:, np.newaxis]
     paid = (index >= start) & (index < end)
     shape = np.broadcast_shapes(amount.shape, decay.shape, paid.shape[1:], (1,))
     worth = np.exp(-decay * (index + 0.5)) * amount * paid
-    total: Floats = worth.sum(axis=1)
-    return total if shape[0] > 1 else total * BLOCK
+    total: Floats = worth[:, :futures].sum(axis=1)
+    return total if shape[0] > 1 else total * futures

@@ -103,6 +103,8 @@ def _saves(study: Study, saving: float, gain: str = "saves", loss: str = "costs"
 def _when(study: Study) -> str:
     it = study.rival
     than, amount = _THAN[it.other], it.frequency.amount
+    if it.frequency.pays is Pays.UNTOLD:
+        return "From which event frequency it pays cannot be told: no must-fix event came in any future."
     if amount is None:
         never = it.frequency.pays is Pays.NEVER
         how = "There is no event frequency from which it pays" if never else "It pays at any event frequency"
@@ -342,7 +344,7 @@ def _frequency(study: Study) -> tuple[Picture | Table | Prose, ...]:
 
 def _even(it: BreakEven, say: Callable[[float], str]) -> str:
     if it.amount is None:
-        return "—" if it.pays is Pays.UP_TO else it.pays.value
+        return "—" if it.pays in {Pays.UP_TO, Pays.UNTOLD} else it.pays.value
     amount = f"{it.pays.value} {say(it.amount)}"
     return f"{amount} ± {100 * it.error / it.amount:.0f} %" if it.error and it.amount else amount
 

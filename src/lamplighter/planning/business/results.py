@@ -81,13 +81,14 @@ class Pays(StrEnum):
     UP_TO = "up to"
     ALWAYS = "always"
     NEVER = "never"
+    UNTOLD = "cannot be told"
 
 
 class BreakEven(NamedTuple):
     """Where two options cost the same on average, all else as it is."""
 
     pays: Pays
-    """Where over the air costs less: from the amount, up to it, or wherever."""
+    """Where over the air costs less: from the amount, up to it, wherever; or nothing came that would tell."""
     amount: float | None
     """None where over the air pays always or never, and where there is nothing to scale."""
     error: float | None
@@ -279,7 +280,7 @@ def study(case: Case, *, seed: int, futures: int, spread: Spread) -> Study:
         raise UsageError(f"{futures} replicas: allowed are {FUTURES_MIN} to {FUTURES_MAX}")
     if not 0 <= seed <= SEED_MAX:
         raise UsageError(f"seed {seed}: allowed is 0 to {SEED_MAX}")
-    outcomes = list(spread.map(partial(_whole, case, seed), range(ceil(futures / BLOCK))))
+    outcomes = list(spread.map(partial(_whole, case, seed, futures), range(ceil(futures / BLOCK))))
     figures = np.concatenate([it.figures for it in outcomes], axis=1)[:, :futures]
     costs = _costs(figures)
     drawn = inputs(case, seed, futures)
@@ -326,14 +327,14 @@ def study(case: Case, *, seed: int, futures: int, spread: Spread) -> Study:
         values=tuple(sorted(values, key=lambda it: -it[1].amount)),
         scenarios=scenarios,
         parties=tuple(_party(case, figures, name) for name in case.parties),
-        cumulative=_cumulative(outcomes),
+        cumulative=_cumulative(outcomes, futures),
         histogram=_histogram(savings[rival]),
         checks=_checks(case, seed, sample, spread),
     )
 
 
-def _whole(case: Case, seed: int, block: int) -> Outcome:
-    return evaluate(case, (), seed, block, monthly=True)
+def _whole(case: Case, seed: int, futures: int, block: int) -> Outcome:
+    return evaluate(case, (), seed, block, monthly=min(BLOCK, futures - block * BLOCK))
 
 
 def costs_of(case: Case, seed: int, task: tuple[Variant, int]) -> Floats:
@@ -473,7 +474,9 @@ def _crossing(more: float, saved: float, scale: float) -> _Crossing:
 
 
 def _even_frequency(case: Case, means: Floats, other: Option) -> _Crossing:
-    """All that events cost is in proportion to how often they come."""
+    """All that events cost is in proportion to how often they come, if any came."""
+    if not means[Figure.EVENTS]:
+        return Pays.UNTOLD, None
     more = _fixed(means, Option.OVER_THE_AIR) - _fixed(means, other)
     saved = _of_events(means, other) - _of_events(means, Option.OVER_THE_AIR)
     return _crossing(more, saved, float(means[Figure.EVENTS]) / case.years)
@@ -489,12 +492,20 @@ def _even_implementation(means: Floats, total: float, other: Option) -> _Crossin
 
 
 def _even_volume(means: Floats, other: Option) -> _Crossing:
-    """What Devices cost is in proportion to how many are struck; campaigns and implementation are not."""
+    """What Devices cost is in proportion to how many are struck; campaigns and implementation are not.
+
+    An event strikes the Devices of one kind at most: beyond that there is nothing to scale.
+    """
+    if not means[Figure.STRUCK]:
+        return Pays.UNTOLD, None
     campaign, volume = COSTS[other][-2:]
     more = _fixed(means, Option.OVER_THE_AIR) - _fixed(means, other)
     more += float(means[Figure.CAMPAIGN_A] - means[campaign])
     saved = float(means[volume] - means[Figure.VOLUME_A])
-    return _crossing(more, saved, float(means[Figure.STRUCK]))
+    pays, amount = _crossing(more, saved, float(means[Figure.STRUCK]))
+    if amount is not None and amount > means[Figure.MEANT]:
+        return (Pays.NEVER if pays is Pays.FROM else Pays.ALWAYS), None
+    return pays, amount
 
 
 def _grid(assumed: float, evens: Sequence[float | None]) -> tuple[float, ...]:
@@ -529,9 +540,9 @@ def _party(case: Case, figures: Floats, name: str) -> PartyResult:
     return PartyResult(name, costs, savings, _estimate(gain), _odds(gain > 0))
 
 
-def _cumulative(outcomes: Sequence[Outcome]) -> dict[Option, tuple[float, ...]]:
+def _cumulative(outcomes: Sequence[Outcome], futures: int) -> dict[Option, tuple[float, ...]]:
     profiles = [it.monthly for it in outcomes if it.monthly is not None]
-    mean = sum(profiles[1:], profiles[0]) / (BLOCK * len(profiles))
+    mean = sum(profiles[1:], profiles[0]) / futures
     return {option: tuple(map(float, np.cumsum(mean[option]))) for option in Option}
 
 

@@ -65,6 +65,7 @@ def partial(costs: Floats, known: Floats, name: str, seed: int) -> Value:
     basis, _ = np.linalg.qr(basis)
     fitted = basis.T @ gains.T
     amount = float(np.maximum(basis @ fitted, 0.0).max(axis=1).mean())
+    amount = min(amount, perfect(costs))  # a curve that fits badly may swing beyond what all is worth
     return Value(amount, _error(basis, gains, fitted, stream(seed, f"value of {name}", 0)))
 
 
@@ -94,9 +95,9 @@ def _root(matrix: Floats) -> Floats:
 def _spline(known: Floats) -> Floats:
     """Natural cubic spline with five knots: 1, x and three curves, straight beyond the outer knots."""
     knots = np.quantile(known, _KNOTS)
-    centre, width = knots[2], knots[-1] - knots[0]
     if len(np.unique(knots)) < len(knots):  # so many alike that quantiles fall together
-        return np.column_stack([np.ones_like(known), known - known.mean()])
+        knots = np.quantile(np.unique(known), _KNOTS)
+    centre, width = knots[2], knots[-1] - knots[0]
     x, at = (known - centre) / width, (knots - centre) / width
 
     def curve(number: int) -> Floats:

@@ -50,6 +50,7 @@ _STYLE: Final[dict[str, Any]] = {
     "font.family": ["DejaVu Sans"],  # it comes with matplotlib: to measure by; the page's font is narrower
     "font.size": 9.0,
     "text.color": INK,
+    "text.parse_math": False,  # a name with a dollar is no formula
     "axes.labelcolor": MUTED,
     "axes.labelsize": 9.0,
     "axes.titlesize": 10.0,

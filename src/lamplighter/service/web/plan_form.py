@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date
@@ -18,7 +17,7 @@ from lamplighter.campaign import plan as plans
 from lamplighter.campaign.evidence import CAUSES, Cause
 from lamplighter.campaign.rates import PER_HOUR_MAX, Growth
 from lamplighter.campaign.windows import Day, Kind
-from lamplighter.kit import UsageError
+from lamplighter.kit import UsageError, toml
 from lamplighter.protocol.duis import CspRegion, DeviceType
 from lamplighter.registry import Procedure
 
@@ -284,7 +283,7 @@ def _value(text: str) -> object:
 
 def _base(text: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text[: plans.PLAN_CHARACTERS_MAX])
+        return toml.loads(text[: plans.PLAN_CHARACTERS_MAX])
     except (ValueError, RecursionError):
         return {}
 
