@@ -707,14 +707,19 @@ class Client:
         *,
         start: str | None = None,
         end: str | None = None,
-        by: Iterable[Dimension] = (),
+        by: Dimension | Iterable[Dimension] = (),
     ) -> dict[str, Any]:
         """What came of the updates of a campaign, or of all, first ordered from a day on and before another.
 
         start, end  such as "2026-11-24", UTC
         by          what is grouped by; none: region, hub-model, model and wave
         """
-        given = {"campaign": campaign, "from": start, "to": end, "by": list(by)}
+        given = {
+            "campaign": campaign,
+            "from": start,
+            "to": end,
+            "by": [by] if isinstance(by, str) else list(by),
+        }
         wanted = {name: value for name, value in given.items() if value}
         return cast("dict[str, Any]", self._get("/reports/metrics", wanted))
 

@@ -6,6 +6,7 @@ import json
 import math
 import random
 from contextlib import suppress
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -445,7 +446,26 @@ def test_threat_a_dimension_that_is_named_a_thousand_times_is_worked_once(monkey
     """A viewer's address can name one four thousand times: two million updates would take twenty minutes."""
     worked = []
     groups = m._groups
-    monkeypatch.setattr(m, "_groups", lambda *given: worked.append(given) or groups(*given))
+    monkeypatch.setattr(m, "_groups", lambda *given, **more: worked.append(given) or groups(*given, **more))
     found = m.measure(some(50), AS_OF, by=["region"] * 1_000)
     assert 1 == len(worked)
     assert {"region"} == found.groups.keys()
+
+
+def test_names_of_digits_are_no_waves():
+    """Models of hubs called 9 and 10 stand with most updates first, as all others do."""
+    updates = some(300)
+    places = tuple(it._replace(hub_model={"A": "9", "B": "10"}[it.hub_model]) for it in updates.places)
+    which = np.flatnonzero([it.hub_model == "10" for it in places])[updates.place % 4]
+    which[:20] = np.flatnonzero([it.hub_model == "9" for it in places])[0]
+    found = m.measure(replace(updates, places=places, place=which), AS_OF, by=("hub-model", "wave"))
+    assert ["10", "9"] == [it.value for it in found.groups["hub-model"]]
+    assert ["1", "2"] == [it.value for it in found.groups["wave"]]
+
+
+def test_the_curve_does_not_begin_before_the_first_order():
+    """A Device whose clock is slow proves it before it was ordered, by its word: that counts as at once."""
+    first = np.full((2, 8), NEVER)
+    first[:, 0], first[:, 5] = START, (START - DAY, START + DAY)
+    updates = replace(some(2), first=first)
+    assert [0.0, 0.0, 86_400.0] == [seconds for seconds, _ in m.measure(updates, AS_OF).curve]

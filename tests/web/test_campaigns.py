@@ -87,22 +87,31 @@ def test_a_page_needs_no_script(desk):
         assert all(f'name="csrf" value="{client.csrf}"' in form for form in forms), path
 
 
+FORECAST = Forecast(
+    NOW,
+    40,
+    (0, DAY, 2 * DAY),
+    (0, 30, 38),
+    (0, 33, 40),
+    (0, 36, 40),
+    Three(DAY, 2 * DAY, 3 * DAY),
+    Three(0, 1, 2),
+)
+
+
+def test_who_approves_a_draft_sees_its_forecast(desk):
+    """A rehearsal is for before the approval: the page says what it came to."""
+    number = desk.draft()
+    desk.site.store.forecasts.save(number, FORECAST, "operator1", NOW)
+    page = text_of(desk.site.client("approver").see(f"/campaigns/{number}"))
+    assert "once started it ends after 2 d (1 d to 3 d), 1 of 40 Devices not brought" in page
+
+
 def test_the_forecast_is_drawn_and_told(desk):
     """The band, the end with its bounds, and a word where reality has left it."""
     number = desk.running()
-    day = DAY
-    forecast = Forecast(
-        NOW,
-        40,
-        (0, day, 2 * day),
-        (0, 30, 38),
-        (0, 33, 40),
-        (0, 36, 40),
-        Three(day, 2 * day, 3 * day),
-        Three(0, 1, 2),
-    )
-    desk.site.store.forecasts.save(number, forecast, "operator1", NOW)
-    desk.site.clock.now = Instant(NOW + 2 * day)
+    desk.site.store.forecasts.save(number, FORECAST, "operator1", NOW)
+    desk.site.clock.now = Instant(NOW + 2 * DAY)
     page = desk.site.client("viewer").see(f"/campaigns/{number}")
     assert "behind the forecast" in text_of(page)
     assert "against the forecast and its 80 % band" in text_of(page)

@@ -163,6 +163,7 @@ def test_a_program_is_told_the_same_figures_in_each_form(desk):
         facts = lamp.metrics(number, start=TODAY, end=TOMORROW, by=["wave"])
         assert 0 < facts["total"]["updates"]
         assert {"wave"} == facts["by"].keys()
+        assert facts["by"] == lamp.metrics(number, by="wave")["by"]
         assert 0 == lamp.metrics(number, start=TOMORROW)["total"]["updates"]
         assert facts["total"] == lamp.metrics()["total"]
 

@@ -26,7 +26,7 @@ from lamplighter.planning.effects import BAD, effects, harms
 from lamplighter.planning.estate import Estate, described, procedure_of, registered
 from lamplighter.planning.forecast import cores, ensemble, forecast, members_for, rank
 from lamplighter.planning.outlook_report import Rehearsed, band, span
-from lamplighter.planning.rehearse import Scene, total
+from lamplighter.planning.rehearse import Scene
 from lamplighter.planning.reports import charts, to_pdf
 from lamplighter.registry import Release
 
@@ -248,10 +248,7 @@ def _facts(found: Rehearsed) -> dict[str, Any]:
         "failures": list(made.failures),
         "visits": list(found.visits),
         "requests": {srv: list(count) for srv, count in made.requests.items()},
-        "causes": {
-            cause.name.lower(): round(n / len(found.courses), 1)
-            for cause, n in sorted(total(found.courses).items())
-        },
+        "causes": {cause.name.lower(): list(devices) for cause, devices in report.causes(found)},
         "curve": {
             "hours": [round(it / HOUR, 3) for it in made.since_start],
             "low": list(made.low),
@@ -305,9 +302,9 @@ def _view(found: Rehearsed, written: list[Path], kept: str | None) -> Group:
     for srv, count in made.requests.items():
         requests.add_row(srv, f"{count.middle:,}", band(count))
     parts.append(requests)
-    causes = output.grid("fails for good", "Devices", right=("Devices",))
-    for cause, devices in total(found.courses).most_common(_SHOWN):
-        causes.add_row(cause.name.replace("_", " ").lower(), f"{devices / len(found.courses):,.0f}")
+    causes = output.grid("fails for good", "Devices", "8 of 10", right=("Devices", "8 of 10"))
+    for cause, devices in report.causes(found)[:_SHOWN]:
+        causes.add_row(cause.name.replace("_", " ").lower(), f"{devices.middle:,}", band(devices))
     parts.append(causes)
     if found.harms:
         parts.append(_bad(found))

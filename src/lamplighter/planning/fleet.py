@@ -162,8 +162,9 @@ def _assumptions(unknown: object, region: object) -> Assumptions:
             if "octets_per_second" in it
             else None
         )
-        if rate is not None and rate.low < 1:
-            raise _wrong(f"{where}.octets_per_second", it["octets_per_second"], "1 octet a second at least")
+        if rate is not None and rate.low < _RATE_MIN:
+            allowed = f"{_RATE_MIN} octets a second at least"
+            raise _wrong(f"{where}.octets_per_second", it["octets_per_second"], allowed)
         links[name] = RegionalLink(
             _duration(f"{where}.latency", it["latency"], HOUR) if "latency" in it else usual.latency,
             rate or usual.octets_per_second,
@@ -238,6 +239,7 @@ def _duration(where: str, value: object, high: int) -> int:
 
 
 _UNITS: Final = {"d": DAY, "h": HOUR, "m": MINUTE, "s": SECOND, "ms": MILLISECOND}
+_RATE_MIN: Final = 100  # the largest image takes six days of it; a network that is slower brings none
 _SHARES: Final = tuple(each.name for each in fields(Circumstances) if each.name != "links")
 _DEVICE: Final = (
     "count", "type", "manufacturer", "model", "hardware", "firmware", "gbcs_version", "tag", "hub_model",

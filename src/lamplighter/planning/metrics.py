@@ -349,7 +349,7 @@ def measure(
         key = DIMENSIONS.get(name)
         if key is None:
             raise UsageError(f"nothing is grouped by {name!r}: one of {', '.join(DIMENSIONS)}")
-        groups[name] = tuple(_groups(updates, reached, stage, key))
+        groups[name] = tuple(_groups(updates, reached, stage, key, is_wave=name == "wave"))
     exposures: tuple[Exposure, ...] = ()
     if start is None and end is None:
         exposures = tuple(_exposures(updates, reached, stage, as_of, departures=departures))
@@ -438,7 +438,7 @@ def _group(value: str, reached: Numbers, stage: Numbers) -> Group:
 
 
 def _groups(
-    updates: Updates, reached: Numbers, stage: Numbers, key: Callable[[Place], str]
+    updates: Updates, reached: Numbers, stage: Numbers, key: Callable[[Place], str], *, is_wave: bool
 ) -> Iterator[Group]:
     values = [key(place) for place in updates.places]
     names = sorted(set(values))
@@ -454,8 +454,7 @@ def _groups(
         mine = order[bounds[index] : bounds[index + 1]]
         if len(mine):
             found.append(_group(name, reached[mine], stage[mine]))
-    # Waves have an order of their own.
-    if all(it.value.isdecimal() for it in found):
+    if is_wave:  # these have an order of their own
         yield from sorted(found, key=lambda it: int(it.value))
     else:
         yield from sorted(found, key=lambda it: (-it.counts.updates, it.value))
@@ -481,12 +480,12 @@ def _endings(stage: Numbers, cause: Numbers) -> tuple[Ending, ...]:
 def _exposures(
     updates: Updates, reached: Numbers, stage: Numbers, as_of: Instant, *, departures: bool
 ) -> Iterator[Exposure]:
-    names = np.array([it.campaign for it in updates.places])
-    owner = names[updates.place] if len(updates) else np.zeros(0, str)
+    number = {campaign.name: index for index, campaign in enumerate(updates.campaigns)}
+    owner = np.array([number.get(it.campaign, -1) for it in updates.places], np.int64)[updates.place]
     is_proven = reached[:, PROVEN] < NEVER
     is_gone = (stage == Stage.WITHDRAWN) & (reached[:, LEFT] < NEVER) & ~is_proven & departures
-    for campaign in updates.campaigns:
-        mine = owner == campaign.name
+    for index, campaign in enumerate(updates.campaigns):
+        mine = owner == index
         proofs = np.sort(reached[mine & is_proven, PROVEN])
         ends = reached[mine & is_gone, LEFT]
         start = campaign.started_at

@@ -587,4 +587,8 @@ def _listed(parts: Sequence[str]) -> str:
 
 
 def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+    """In the middle: names of kinds begin alike, and differ in their ends."""
+    if len(text) <= limit:
+        return text
+    end = (limit - 1) * 2 // 3
+    return f"{text[: limit - 1 - end]}…{text[-end:]}"

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
+    from lamplighter.campaign.evidence import Cause
     from lamplighter.campaign.forecast import Forecast, Three
     from lamplighter.planning.assumptions import Assumptions
     from lamplighter.planning.effects import Effect, Harm
@@ -128,10 +129,10 @@ def conclusion(found: Rehearsed) -> list[str]:
         f"**{least:.1%} to {most:.1%}** of {made.devices:,} Devices prove the release; the campaign ends "
         f"**{span(made.ends.low)} to {span(made.ends.high)}** after its start (8 rehearsals of 10)."
     )
-    rest = (
-        f"{band(found.visits)} Devices need a visit or a replacement; {band(made.failures)} are not brought "
-        "to the release in all."
-    )
+    rest = f"{band(found.visits)} Devices need a visit or a replacement"
+    if found.visits != made.failures:
+        rest += f"; {band(made.failures)} are not brought to the release in all"
+    rest += "."
     said = [proven, rest]
     held = holds(courses)
     if held:
@@ -289,20 +290,27 @@ def _gigabytes(it: Three) -> str:
     return f"{it.low / GIGABYTE:,.2f} to {it.high / GIGABYTE:,.2f}"
 
 
+def causes(found: Rehearsed) -> list[tuple[Cause, Three]]:
+    """How many Devices fail for good, by cause, the most frequent first; the middles add up to no whole."""
+    return [
+        (cause, three([course.causes.get(cause, 0) for course in found.courses]))
+        for cause, _ in total(found.courses).most_common()
+    ]
+
+
 def _causes(found: Rehearsed) -> Table:
-    everyone = total(found.courses)
-    names = sorted(everyone, key=lambda it: -everyone[it])
     return Table(
         ("cause", Column("Devices", number=True), Column("8 of 10", number=True)),
         tuple(
             (
                 cause.name.replace("_", " ").lower(),
-                f"{(it := three([course.causes.get(cause, 0) for course in found.courses])).middle:,}",
+                f"{it.middle:,}",
                 band(it),
             )
-            for cause in names
+            for cause, it in causes(found)
         ),
-        note="Devices that failed for good, and those of which nothing was heard at all (silence).",
+        note="Devices that failed for good, and those of which nothing was heard at all (silence). Each row "
+        "has a middle and a band of its own; they need not add up to those of all.",
     )
 
 

@@ -351,7 +351,7 @@ def _even(it: BreakEven, say: Callable[[float], str]) -> str:
 
 def _frequency_chart(study: Study) -> Picture:
     even, than = study.rival.frequency.amount, _THAN[study.rival.other]
-    assumed = study.frequency.middle
+    assumed = study.frequency.mean
     index = OTHERS.index(study.rival.other)
     at = [it.frequency for it in study.frequencies]
 
@@ -371,7 +371,7 @@ def _frequency_chart(study: Study) -> Picture:
         if even is not None and at[0] <= even <= at[-1]:
             _mark(top, even, "breaks even", 0.97, left=even < assumed)
         if at[0] <= assumed <= at[-1]:
-            _mark(top, assumed, "assumed, median", 0.84, left=even is None or even >= assumed)
+            _mark(top, assumed, "assumed, mean", 0.84, left=even is None or even >= assumed)
         for row, (option, style) in enumerate(zip(OTHERS, ("-", "--"), strict=True)):
             bottom.plot(
                 at,
