@@ -51,9 +51,20 @@ def test_a_plan_is_rehearsed_over_a_described_fleet(files, run):
     one, again = (run("plan", "rehearse", plan, "--fleet", fleet, *QUICK, "--json") for _ in range(2))
     assert one.facts == again.facts
     facts = one.facts
-    assert 120 == facts["devices"] == facts["outcome"]["proven"] + facts["outcome"]["failed"]
+    assert 120 == facts["devices"]
+    assert (120 - facts["failures"][1], facts["visits"][1]) == tuple(facts["outcome"].values())
     assert {"North"} == set(facts["octets_to_homes"])
     assert sorted(facts["ends_hours"]) == facts["ends_hours"]
+
+
+def test_who_was_never_ordered_has_not_failed(files, run):
+    """A business case that reads it would take what a campaign had no time for as its failures."""
+    plan, fleet = files
+    plan.write_text(plan.read_text() + "[rate]\nper_hour = 20\n")
+    plan.write_text('lasts = "2h"\n' + plan.read_text())
+    facts = run("plan", "rehearse", plan, "--fleet", fleet, *QUICK, "--json").facts
+    assert facts["outcome"]["proven"] + facts["outcome"]["failed"] < 90
+    assert facts["failures"][1] > 30
 
 
 def test_a_report_without_matplotlib_is_refused_before_the_work(files, run, tmp_path, monkeypatch):
@@ -74,6 +85,10 @@ def test_faults_and_bad_firmware_are_tried_by_name(files, run):
     assert {"lost-alert", "dcc-outage", "wrong-hash"} <= {it["fault"] for it in tried.facts["faults"]}
     assert ["region=North"] == [it["stratum"] for it in tried.facts["bad_firmware"]]
     assert 0 < tried.facts["bad_firmware"][0]["kinds"]["does not start"]["reached"] < 120
+    shown = " ".join(run("plan", "rehearse", plan, "--fleet", fleet, *QUICK[:-1], "--faults").out.split())
+    assert "lost-alert 5 %" in shown
+    assert "dcc-outage sure" in shown
+    assert "the rest is never ordered: fewer visits are no gain then" in shown
 
 
 def test_the_report_is_one_file_that_stands_alone(files, run, tmp_path):

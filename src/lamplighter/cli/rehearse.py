@@ -339,14 +339,15 @@ def _curve(found: Rehearsed) -> RenderableType:
 
 
 def _load(found: Rehearsed) -> RenderableType:
-    right = ("GB to homes", "8 of 10", "GB on the busiest day")
+    size, unit = report.scale(found)
+    right = (f"{unit} to homes", "8 of 10", f"{unit} on the busiest day")
     table = output.grid("WAN region", *right, right=right)
     for it in found.down:
         table.add_row(
             it.region or "unknown",
-            f"{it.whole.middle / 1e9:,.2f}",
-            f"{it.whole.low / 1e9:,.2f} to {it.whole.high / 1e9:,.2f}",
-            f"{it.busiest.low / 1e9:,.2f} to {it.busiest.high / 1e9:,.2f}",
+            f"{it.whole.middle / size:,.2f}",
+            report.volume(it.whole, size),
+            report.volume(it.busiest, size),
         )
     return table
 
@@ -370,10 +371,9 @@ def _effects(found: Rehearsed) -> RenderableType:
     right = ("likely", "half", "end", "fewer proven", "visits", "holds")
     table = output.grid("fault", *right, right=right)
     for it in found.effects:
-        likely = "sure" if it.scheduled.probability >= 1 else f"{it.scheduled.probability:.3g}"
         table.add_row(
             it.fault.name,
-            likely,
+            report.likely(it),
             "never" if it.half is None else span(it.half),
             span(it.later),
             f"{it.fewer:,}",
@@ -381,7 +381,7 @@ def _effects(found: Rehearsed) -> RenderableType:
             f"{len(it.course.held)}",
         )
     heading = Text("if something goes wrong: later half proven, later end, and what else changes", "bold")
-    return output.stacked(heading, table)
+    return output.stacked(heading, table, Text(report.EFFECTS_NOTE, "dim"))
 
 
 def _fleet(path: Path | None) -> fleets.Fleet:

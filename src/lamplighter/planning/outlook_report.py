@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from lamplighter.planning.effects import Effect, Harm
     from lamplighter.planning.rehearse import Course, Scene
 
-GIGABYTE: Final = 1_000_000_000
+_UNITS: Final = ((1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB"))
 _REGIONS_SHOWN: Final = 6
 _ASKED: Final = {
     "11.1": "asked to update",
@@ -247,27 +247,29 @@ def _completion(found: Rehearsed):  # type: ignore[no-untyped-def] # noqa: ANN20
 def _load(found: Rehearsed):  # type: ignore[no-untyped-def] # noqa: ANN202 # blocks
     load = sorted(found.down, key=lambda it: -it.whole.middle)
     days = max((len(it.days) for it in load), default=0)
+    size, unit = scale(found)
 
     def plot(figure: Figure, narrow: bool) -> None:  # noqa: ARG001, FBT001 # the engine's
         axes = figure.subplots()
         base = np.zeros(days)
         for number, it in enumerate(load[:_REGIONS_SHOWN]):
-            height = np.array(it.days) / GIGABYTE
+            height = np.array(it.days) / size
             axes.bar(
                 np.arange(days), height, bottom=base, width=0.9, color=charts.SERIES[number], label=it.region
             )
             base += height
         axes.set_xlabel("day")
-        axes.set_ylabel("GB a day to homes")
+        axes.set_ylabel(f"{unit} a day to homes")
+        axes.locator_params(axis="x", integer=True)
         axes.legend(loc="upper right")
         charts.plain(axes, grid="y")
 
     rows = tuple(
         (
             it.region or "unknown",
-            f"{it.whole.middle / GIGABYTE:,.2f}",
-            _gigabytes(it.whole),
-            _gigabytes(it.busiest),
+            f"{it.whole.middle / size:,.2f}",
+            volume(it.whole, size),
+            volume(it.busiest, size),
         )
         for it in load
     )
@@ -276,18 +278,45 @@ def _load(found: Rehearsed):  # type: ignore[no-untyped-def] # noqa: ANN202 # bl
         Table(
             (
                 "region",
-                Column("GB to homes", number=True),
+                Column(f"{unit} to homes", number=True),
                 Column("8 of 10", number=True),
-                Column("on the busiest day, GB, 8 of 10", number=True),
+                Column(f"on the busiest day, {unit}, 8 of 10", number=True),
             ),
             rows,
-            note=f"From homes come {found.up.middle / GIGABYTE:,.3f} GB of alerts and answers.",
+            note=f"From homes come {found.up.middle / size:,.3f} {unit} of alerts and answers.",
         ),
     )
 
 
-def _gigabytes(it: Three) -> str:
-    return f"{it.low / GIGABYTE:,.2f} to {it.high / GIGABYTE:,.2f}"
+def scale(found: Rehearsed) -> tuple[int, str]:
+    """Octets that the loads of the regions are told in, and what so many are called."""
+    most = max((it.whole.middle for it in found.down), default=0)
+    return next((size, name) for size, name in _UNITS if size <= most or size == 1_000)
+
+
+def volume(it: Three, size: int) -> str:
+    """A band of octets."""
+    return f"{it.low / size:,.2f} to {it.high / size:,.2f}"
+
+
+def likely(it: Effect) -> str:
+    """How likely a fault strikes, each time that it could."""
+    probability = it.scheduled.probability
+    return f"{100 * probability:.3g} %" if probability < 1 else "sure"
+
+
+def _when(it: Effect, scene: Scene) -> str:
+    """From when to when after the start."""
+    begins, ends = it.scheduled.start - scene.start, it.scheduled.end - scene.start
+    if ends >= scene.plan.lasts:
+        return "all the time" if begins <= 0 else f"from {span(begins)} on"
+    return f"{span(begins)} to {span(ends)}"
+
+
+EFFECTS_NOTE: Final = (
+    "Likely: each time that it could strike. Where the gate holds, the rest is never ordered: fewer visits "
+    "are no gain then, and half of the proofs may never come."
+)
 
 
 def causes(found: Rehearsed) -> list[tuple[Cause, Three]]:
@@ -336,7 +365,10 @@ def _bad(found: Rehearsed):  # type: ignore[no-untyped-def] # noqa: ANN202 # blo
             Tone.WARN,
         ),
         Table(
-            tuple(columns), tuple(rows), note="Every stratum gets bad firmware here; each is judged alone."
+            tuple(columns),
+            tuple(rows),
+            note="Every stratum gets bad firmware here; each is judged alone. Held after: from the start of "
+            "the campaign, so with the wait for its first window.",
         ),
     )
 
@@ -345,7 +377,8 @@ def _effects(found: Rehearsed) -> Table:
     return Table(
         (
             "fault",
-            "how likely, when",
+            "how likely",
+            "when, after the start",
             Column("half proven later", number=True),
             Column("ends later", number=True),
             Column("fewer proven", number=True),
@@ -355,16 +388,18 @@ def _effects(found: Rehearsed) -> Table:
         tuple(
             (
                 it.fault.name,
-                f"{it.scheduled.probability:.3g}" if it.scheduled.probability < 1 else "sure",
+                likely(it),
+                _when(it, found.scene),
                 "never" if it.half is None else span(it.half),
                 span(it.later),
                 f"{it.fewer:,}",
-                f"{it.visits:,}",
+                f"{it.visits:+,}",
                 f"{len(it.course.held)}",
             )
             for it in found.effects
         ),
-        note="One world, once without and once with each fault, all other dice alike; see docs/lab.md.",
+        note="One world, once without and once with each fault, all other dice alike; see docs/lab.md. "
+        + EFFECTS_NOTE,
     )
 
 
