@@ -11,6 +11,7 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric import ec
 from rich.console import Console
 from rich.text import Text
+from tests.store.campaigning import Fleet
 
 from lamplighter import __version__
 from lamplighter.cli import output
@@ -121,6 +122,14 @@ def test_a_bug_is_one_line_too(run, built, monkeypatch):
     )
     assert outcome.err.count("\n") == 1
     assert "kind" in run("image", "inspect", built, "--json").error
+
+
+def test_an_argument_that_is_no_text_is_no_bug_of_ours(run, tmp_path):
+    """A seed or a name is hashed and written down; only a file name may hold any octets."""
+    database = f"sqlite:///{tmp_path / 'l.db'}"
+    Fleet(database).close()
+    outcome = run("report", "metrics", "--campaign", "a\udcff", "--database", database)
+    assert (2, "lamplighter: 'a\\udcff' is not UTF-8\n") == (outcome.code, outcome.err)
 
 
 def test_a_bug_shows_its_traceback_where_asked(run, built, monkeypatch):

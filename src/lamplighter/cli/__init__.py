@@ -117,11 +117,21 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except Exception as error:  # noqa: BLE001 # the last line of defence: a bug is one line too
+        # File names may hold any octets; what is written down or hashed is text.
+        wrong = [it for it in tokens if not _is_text(it)] if isinstance(error, UnicodeEncodeError) else []
+        if wrong:
+            untold = UsageError(f"{wrong[0]!a} is not UTF-8")
+            return _fail(EXIT_USAGE, untold, {"kind": "usage"}, as_json=as_json)
         if os.environ.get(TRACEBACK_SETTING):
             traceback.print_exc()
         facts = {"kind": "bug", "type": type(error).__name__}
         return _fail(EXIT_FAILED, error, facts, as_json=as_json)
     return code or EXIT_DONE
+
+
+def _is_text(argument: str) -> bool:
+    """Whether it has no octet that the system could not read as UTF-8."""
+    return not any("\udc80" <= character <= "\udcff" for character in argument)
 
 
 def _facts(error: LamplighterError) -> dict[str, Any]:
