@@ -294,7 +294,7 @@ hub_firmware = "01020304"
 hub_capable = true
 regions = { North = 0.4, South = 0.6 }
 
-# The release, where it is not named by --release.
+# The release, where it is not named by --release; left out, it is as shown here.
 [release]
 version = "02000000"
 hardware = "1101-1111"        # lowest and highest hardware version

@@ -192,6 +192,14 @@ def test_a_scenario_that_cannot_be_is_refused(change, said):
     assert said in refusal(TEXT + scenario)
 
 
+@pytest.mark.parametrize("change", ['set = {"events.frequency" = 52}', 'times = {"events.frequency" = 999}'])
+def test_threat_a_scenario_of_events_without_end(change):
+    """All events of a block are held at once: a scenario has no more of them than a case may have."""
+    scenario = f'\n[[scenario]]\nname = "x"\nobjection = "y"\nsource = "z"\n{change}\n'
+    long = TEXT.replace("years = 15", "years = 60")
+    assert "over 60 years: allowed are 1000 events on average" in refusal(long + scenario)
+
+
 SUCCESS = 'campaign = "past.json"\nunit = "share of Devices that can be updated"\nper = "event"'
 
 

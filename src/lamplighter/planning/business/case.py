@@ -262,7 +262,7 @@ class _Parser:
             assumptions,
             devices,
             parties,
-            tuple(self._scenarios(assumptions, top.get("scenario", []))),
+            tuple(self._scenarios(assumptions, top.get("scenario", []), years)),
         )
 
     def _devices(self, into: dict[str, Assumption], value: object) -> tuple[Device, ...]:
@@ -300,7 +300,7 @@ class _Parser:
                 _whole_of_it(entries)
         return tuple(names)
 
-    def _scenarios(self, known: Mapping[str, Assumption], value: object) -> Iterable[Scenario]:
+    def _scenarios(self, known: Mapping[str, Assumption], value: object, years: int) -> Iterable[Scenario]:
         names: list[str] = []
         for where, entry in _tables("scenario", value, 0, SCENARIOS_MAX):
             table = _table(where, entry)
@@ -316,6 +316,7 @@ class _Parser:
                 raise UsageError(f"case: {prefix}: neither set nor times: a scenario changes something")
             if len({key for key, _, _ in changes}) < len(changes):
                 raise UsageError(f"case: {prefix}: each key once, under set or under times")
+            _not_too_many(prefix, known["events.frequency"], changes, years)
             for part in ("share", "events"):
                 _together(prefix, [key for key in known if _is_part(key, part)], changes)
             yield Scenario(
@@ -565,6 +566,17 @@ def _whole_of_it(entries: Sequence[Assumption]) -> None:
         raise UsageError(f"case: {names}: all may be 0 at once; allowed is at least one that never is")
     if total <= 0:
         raise UsageError(f"case: {names} = 0: allowed is 1 together")
+
+
+def _not_too_many(where: str, frequency: Assumption, changes: Sequence[Change], years: int) -> None:
+    """A scenario too has at most `EVENTS_MAX` events: all of them are held at once."""
+    for key, verb, number in changes:
+        mean = number if verb == "set" else min(frequency.law.mean * number, frequency.law.high)
+        if key == frequency.key and mean * years > EVENTS_MAX:
+            raise UsageError(
+                f'case: {where}.{verb}."{key}" = {number:g}, over {years} years: allowed are {EVENTS_MAX} '
+                "events on average"
+            )
 
 
 def _is_part(key: str, part: str) -> bool:

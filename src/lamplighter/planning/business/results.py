@@ -20,6 +20,7 @@ import numpy as np
 
 from lamplighter.kit import UsageError
 from lamplighter.planning.business import value as knowing
+from lamplighter.planning.business.case import EVENTS_MAX
 from lamplighter.planning.business.closed import expected_costs
 from lamplighter.planning.business.draws import BLOCK, SEED_MAX, Floats, inputs
 from lamplighter.planning.business.laws import checked
@@ -295,7 +296,7 @@ def study(case: Case, *, seed: int, futures: int, spread: Spread) -> Study:
     ends = {key: tuple(map(float, np.percentile(drawn[key], _ENDS))) for key in swung}
     comparisons = tuple(_compare(case, figures, other, savings[other], implementation) for other in OTHERS)
     rival = min(OTHERS, key=lambda other: float(savings[other].mean()))
-    grid = _grid(float(frequency.mean()), [it.frequency.amount for it in comparisons])
+    grid = _grid(case.years, float(frequency.mean()), [it.frequency.amount for it in comparisons])
     variants: list[Variant] = [
         *(((key, "set", end),) for key in swung for end in ends[key]),
         *((("events.frequency", "set", number),) for number in grid),
@@ -508,10 +509,10 @@ def _even_volume(means: Floats, other: Option) -> _Crossing:
     return pays, amount
 
 
-def _grid(assumed: float, evens: Sequence[float | None]) -> tuple[float, ...]:
+def _grid(years: int, assumed: float, evens: Sequence[float | None]) -> tuple[float, ...]:
     """Frequencies for the curve: around what is assumed and where it breaks even, two figures each."""
     marks = [max(assumed, 1e-3), *filter(None, evens)]
-    low, high = max(min(marks) / 5, 1e-3), min(max(marks) * 5, 52.0)
+    low, high = max(min(marks) / 5, 1e-3), min(max(marks) * 5, 52.0, EVENTS_MAX / years)
     points = np.geomspace(low, high, _FREQUENCIES)
     return tuple(dict.fromkeys(round(it, 1 - int(np.floor(log10(it)))) for it in map(float, points)))
 
