@@ -276,6 +276,15 @@ def test_time_never_goes_back_and_has_an_end():
         lives.advance(START)
 
 
+@pytest.mark.parametrize("octets", [1_000_000, 42_900_000, 50_000_000])
+def test_a_link_too_slow_for_the_image_is_refused_and_wraps_into_no_quick_one(octets):
+    """At an octet a second fifty million take longer than ticks can count: what is left would be hours."""
+    slow = Settings(regions={"North": Link(octets_per_second=1)})
+    lives = Flow(slow, load=Load(octets)).over(one_device(), START)
+    with pytest.raises(UsageError, match=rf"'North' takes {octets // 86_400} days for {octets:,} octets"):
+        lives.order(everyone(lives.fleet), START)
+
+
 def test_a_fleet_is_laid_out_hub_by_hub():
     with pytest.raises(UsageError, match="hub by hub"):
         Fleet.of([1, 0], region=[0, 0], kind=[Kind.PPMID] * 2)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from lamplighter.kit.instant import MILLISECOND
+from lamplighter.kit import UsageError
+from lamplighter.kit.instant import DAY, MILLISECOND
 from lamplighter.lab import dcc, han, wan
 from lamplighter.lab.dcc.postman import PostmanSettings
 from lamplighter.lab.devices import Behaviour, Schedule
@@ -18,7 +19,7 @@ from lamplighter.lab.devices.firmware import SOUND
 from lamplighter.lab.flow.chance import Chance, Purpose, philox, unit
 from lamplighter.lab.flow.course import Course
 from lamplighter.lab.flow.stages import STAGES
-from lamplighter.lab.flow.ticks import instants, ticks
+from lamplighter.lab.flow.ticks import CROSSING_MAX, instants, ticks
 from lamplighter.lab.flow.transfer import Air, follow
 from lamplighter.lab.hub import Settings as HubSettings
 from lamplighter.lab.hub.post import KNOCK_AFTER, KNOCK_SELDOM, KNOCKS
@@ -177,11 +178,20 @@ class Flow:
         return Results(course.at, course.outcome, start)
 
     def crossing(self, octets: int) -> Ticks:
-        """Ticks for which a message occupies a link, by region."""
+        """Ticks for which a message occupies a link, by region.
+
+        Raises `UsageError` for a link that takes longer than anything that a course has room for.
+        """
         known = self._crossings.get(octets)
         if known is None:
-            spent = [ticks(link.crossing(octets)) for link in self.settings.regions.values()]
-            known = self._crossings[octets] = np.array(spent, np.uint32)
+            spent = {region: link.crossing(octets) for region, link in self.settings.regions.items()}
+            for region, duration in spent.items():
+                if duration > CROSSING_MAX:
+                    raise UsageError(
+                        f"the link of region {region!r} takes {duration // DAY} days for {octets:,} octets: "
+                        f"a rehearsal has room for {CROSSING_MAX // DAY}"
+                    )
+            known = self._crossings[octets] = np.array([*map(ticks, spent.values())], np.uint32)
         return known
 
     def losses(self, quality: NDArray[np.uint8], words: Words) -> Ticks:

@@ -17,6 +17,8 @@ NEVER: Final = np.uint32(0xFFFF_FFFF)
 HORIZON: Final = (
     int(NEVER) - 90 * DAY // TICK
 )  # the last tick at which anything is ordered: what follows fits
+CROSSING_MAX: Final = 9 * DAY
+"""Of a message over a link: a fault makes it ten times slower, and those 90 days have still room for it."""
 
 
 def ticks(duration: float) -> int:
