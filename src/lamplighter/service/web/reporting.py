@@ -35,16 +35,21 @@ def metrics(
 ) -> Handed:
     """What came of the updates of a campaign (None: of all) that were first ordered in [start, end).
 
-    Raises `UsageError` for a campaign that is not there, a time that ends before it begins, and more updates
-    than anybody would wait for.
+    campaign  the number of one that there is
+    form      an ending of `MEDIA_TYPES`
+
+    Raises `UsageError` for any other form, a time that ends before it begins, and more updates than anybody
+    would wait for.
     """
     made = _reporter(office).metrics
+    if form not in MEDIA_TYPES:
+        raise UsageError(f"a report is {', '.join(MEDIA_TYPES)}, not {form[:40]!r}")
     if start is not None and end is not None and end <= start:
         raise UsageError(f"from {to_iso(start)[:10]} to before {to_iso(end)[:10]} there is no day")
-    of = None if campaign is None else [office.store.campaigns.find(campaign).id]
+    of = None if campaign is None else [campaign]
     return turns.handed(
         who,
-        _file_name("metrics", office, form, "" if of is None else f"campaign-{of[0]}-"),
+        _file_name("metrics", office, form, "" if of is None else f"campaign-{campaign}-"),
         MEDIA_TYPES[form],
         lambda file: file.write(made(office.store, of, start, end, by, office.clock, form)),
     )

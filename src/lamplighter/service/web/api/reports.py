@@ -65,11 +65,8 @@ def metrics(
     """What came of the updates of a campaign, or of all: rates, times, causes, alerts, exposure."""
     if office.reporter is None:
         raise ProblemError(Kind.NOT_FOUND, reporting.NOBODY)
-    if campaign is not None:
-        known(office, campaign)
-    return reporting.metrics(
-        office, turns, person.name, campaign, _begins(start), _begins(end), by or (), form
-    )
+    of = None if campaign is None else known(office, campaign).id
+    return reporting.metrics(office, turns, person.name, of, _begins(start), _begins(end), by or (), form)
 
 
 def _begins(day: date | None) -> Instant | None:

@@ -47,10 +47,8 @@ def metrics(
     form: str = "html",
 ) -> Response:
     """What came of the updates of a campaign, or of all, that were first ordered in a time."""
-    if form not in _LABELS:
-        raise UsageError(f"a report is {', '.join(_LABELS)}, not {form[:40]!r}")
     low, high = _day("From", start), _day("Before", end)
-    of = _number(campaign) if campaign else None
+    of = office.store.campaigns.find(_number(campaign)).id if campaign else None
     return reporting.metrics(office, turns, person.name, of, low, high, by or (), form)
 
 
