@@ -53,6 +53,12 @@ def test_whole_devices_are_shared_out_and_none_is_lost():
     assert [2, 3, 5] == sorted(parse(text).devices.values())
 
 
+def test_a_slip_in_a_key_is_told_with_what_was_meant():
+    """As in a plan and a case."""
+    with pytest.raises(UsageError, match=r"devices\[1\]\.cuont: no such key; did you mean count\?"):
+        parse(ONE.format(count=1) + "cuont = 2")
+
+
 THREATS = {
     "more Devices than a machine holds": ONE.format(count=10**18),
     "more Devices than a machine holds, in parts": "".join(

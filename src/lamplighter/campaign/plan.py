@@ -11,7 +11,6 @@ import json
 import re
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from difflib import get_close_matches
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
@@ -364,7 +363,7 @@ def _one(words: Iterable[str]) -> Reader:
 
     def read(where: str, value: object) -> str:
         if value not in words or not isinstance(value, str):
-            raise _wrong(where, value, f"one of {', '.join(words)}{_meant(value, words)}")
+            raise _wrong(where, value, f"one of {', '.join(words)}{toml.meant(value, words)}")
         return value
 
     return read
@@ -393,11 +392,6 @@ def _date(where: str, value: object) -> date:
         raise _wrong(where, value, "a date, such as 2026-12-25") from None
 
 
-def _meant(value: object, words: Iterable[str]) -> str:
-    near = get_close_matches(value[:NAME_MAX], list(words), 1) if isinstance(value, str) else []
-    return f"; did you mean {near[0]}?" if near else ""
-
-
 def _table(
     where: str, value: object, keys: Mapping[str, Reader], required: Iterable[str] = ()
 ) -> dict[str, Any]:
@@ -408,7 +402,7 @@ def _table(
     for key in value:
         if key not in keys:
             homes = [home or "the top of the file" for home, names in _KEYS.items() if key in names]
-            hint = f"; its place is {' or '.join(homes)}" if homes else _meant(key, keys)
+            hint = f"; its place is {' or '.join(homes)}" if homes else toml.meant(key, keys)
             name = prefix + (key if _BARE.fullmatch(key) else toml.shown(key))
             raise UsageError(
                 f"plan: {name} = {toml.shown(value[key])}: no such key{hint}; there are {', '.join(keys)}"

@@ -1,8 +1,10 @@
-"""TOML of a person, or of an attacker: as the standard library reads it, without what would never end."""
+"""TOML of a person, or of an attacker: read without what would never end; and what errors show of it."""
 
 import json
 import re
 import tomllib
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any, Final
 
 from lamplighter.kit.errors import UsageError
@@ -11,6 +13,8 @@ KEYS_MAX: Final = 16
 """Names in one dotted key. The reader takes memory by their square: gigabytes for a file of 100 kB."""
 
 _SHOWN: Final = 160  # characters of what is not as it must be
+_MEANT: Final = 64  # characters of a word that was meant to be another: to compare takes their square
+# Each quantifier keeps what it took, so that a long line is gone over once.
 _PART: Final = r"""(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+"""
 _TOO_MANY: Final = re.compile(rf"(?<![\w-])(?:{_PART}\.[ \t]*+){{{KEYS_MAX}}}{_PART}[=.\]]")
 
@@ -43,6 +47,12 @@ def shown(value: object) -> str:
         return short(json.dumps(value, default=str, ensure_ascii=True))
     except (ValueError, RecursionError):  # a number too long to print, brackets too deep to follow
         return f"a {type(value).__name__} beyond printing"
+
+
+def meant(word: object, words: Iterable[str]) -> str:
+    """For the end of an error: which of the words this nearly is, if any."""
+    near = get_close_matches(word[:_MEANT], list(words), 1) if isinstance(word, str) else []
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def short(text: str) -> str:

@@ -162,9 +162,8 @@ def _assumptions(unknown: object, region: object) -> Assumptions:
             if "octets_per_second" in it
             else None
         )
-        if rate is not None and rate.low < _RATE_MIN:
-            allowed = f"{_RATE_MIN} octets a second at least"
-            raise _wrong(f"{where}.octets_per_second", it["octets_per_second"], allowed)
+        if rate is not None and rate.low < 1:
+            raise _wrong(f"{where}.octets_per_second", it["octets_per_second"], "1 octet a second at least")
         links[name] = RegionalLink(
             _duration(f"{where}.latency", it["latency"], HOUR) if "latency" in it else usual.latency,
             rate or usual.octets_per_second,
@@ -192,7 +191,8 @@ def _table(where: str, value: object, keys: tuple[str, ...]) -> dict[str, Any]:
     for key in value:
         if key not in keys:
             name = f"{where}.{toml.short(key)}" if where else toml.short(key)
-            raise UsageError(f"fleet: {name}: no such key; there are {', '.join(keys)}")
+            hint = toml.meant(key, keys)
+            raise UsageError(f"fleet: {name}: no such key{hint}; there are {', '.join(keys)}")
     return value
 
 
@@ -239,7 +239,6 @@ def _duration(where: str, value: object, high: int) -> int:
 
 
 _UNITS: Final = {"d": DAY, "h": HOUR, "m": MINUTE, "s": SECOND, "ms": MILLISECOND}
-_RATE_MIN: Final = 100  # the largest image takes six days of it; a network that is slower brings none
 _SHARES: Final = tuple(each.name for each in fields(Circumstances) if each.name != "links")
 _DEVICE: Final = (
     "count", "type", "manufacturer", "model", "hardware", "firmware", "gbcs_version", "tag", "hub_model",

@@ -11,7 +11,6 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import date, datetime
-from difflib import get_close_matches
 from math import fsum, isfinite
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -451,8 +450,7 @@ def _keys(where: str, table: Mapping[str, object], known: Iterable[str], require
     prefix, known = f"{where}." if where else "", tuple(known)
     for key in table:
         if key not in known:
-            near = get_close_matches(key[:NAME_MAX], known, 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = toml.meant(key, known)
             raise UsageError(
                 f"case: {prefix}{toml.short(key)}: no such key{hint}; there are {', '.join(known)}"
             )
@@ -606,9 +604,8 @@ def _within_reach(reach: Assumption, severity: Assumption) -> None:
 
 def _change(where: str, known: Mapping[str, Assumption], key: str, verb: str, value: object) -> Change:
     if key not in known or key.startswith("party."):
-        near = get_close_matches(key[:NAME_MAX], list(known), 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise _wrong(where, value, f"the key of an assumption of the model, such as replace.visit{hint}")
+        allowed = f"the key of an assumption of the model, such as replace.visit{toml.meant(key, known)}"
+        raise _wrong(where, value, allowed)
     number, law = _number(where, value), known[key].law
     if verb == "set" and not law.low <= number <= law.high:
         raise _wrong(where, value, f"a number from {law.low:g} to {law.high:g}")
