@@ -30,6 +30,8 @@ from .conftest import ROOT, text_of
 from .desk import OPERATOR, PLAN, REVIEWER, Desk
 
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+
+
 # --- what is shown
 
 
