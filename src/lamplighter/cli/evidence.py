@@ -90,7 +90,7 @@ def pack(
         whose.require(Scope.READ)
         found = store.campaigns.find(int(campaign) if campaign.isdecimal() else campaign)
         if as_of is not None:
-            _check(moment, found)
+            _within(moment, found)
         gathered = evidence_pack.gather(store, found.id, moment)
         scratch = None
         try:
@@ -132,7 +132,8 @@ def pack(
     return Report(facts, output.page(found.name, "evidence packed", output.pairs(rows)))
 
 
-def _check(moment: Instant, campaign: Campaign) -> None:
+def _within(moment: Instant, campaign: Campaign) -> None:
+    """Raises `UsageError` for a moment to which nothing of the campaign can be reckoned."""
     least = campaign.ended_at or campaign.started_at or campaign.created_at
     latest = now()
     if not least <= moment <= latest:

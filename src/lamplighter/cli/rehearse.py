@@ -233,7 +233,6 @@ def _report(
 
 def _facts(found: Rehearsed) -> dict[str, Any]:
     made, scene = found.forecast, found.scene
-    proven = made.devices - made.failures.middle
     return {
         "campaign": scene.plan.name,
         "devices": made.devices,
@@ -242,7 +241,7 @@ def _facts(found: Rehearsed) -> dict[str, Any]:
         "level": made.level,
         "seed": found.seed,
         # What a business case reads: Devices proven, and those that it tried and did not bring there.
-        "outcome": {"proven": proven, "failed": found.visits[1]},
+        "outcome": {"proven": made.devices - made.failures.middle, "failed": found.visits.middle},
         "left_out": {verdict.name.lower(): n for verdict, n in scene.estate.left_out.items()},
         "ends_hours": [round(it / HOUR, 2) for it in made.ends],
         "failures": list(made.failures),

@@ -107,7 +107,7 @@ def forecast(scene: Scene, courses: Sequence[Course], made_at: Instant) -> Forec
     ordered = np.sort(curves, axis=0)
     middle = np.median(ordered, axis=0).astype(np.int64)
     low, high = ordered[k - 1], ordered[-k]
-    reach, sure = _reach(curves, ordered, k)
+    reach, sure = _reach(curves, middle, ordered, k)
     kinds = sorted({srv for course in courses for srv in course.requests})
     return Forecast(
         made_at=made_at,
@@ -133,7 +133,9 @@ def three(values: Sequence[int]) -> Three:
     return Three(ordered[k - 1], int(np.median(ordered)), ordered[-k])
 
 
-def _reach(curves: NDArray[np.int64], ordered: NDArray[np.int64], k: int) -> tuple[float, float]:
+def _reach(
+    curves: NDArray[np.int64], middle: NDArray[np.int64], ordered: NDArray[np.int64], k: int
+) -> tuple[float, float]:
     """How many times as wide the band must be for a whole curve, and how surely that keeps to it.
 
     The greatest excess of each rehearsal over the band of the others, put in order: one more like them keeps
@@ -143,7 +145,6 @@ def _reach(curves: NDArray[np.int64], ordered: NDArray[np.int64], k: int) -> tup
     ordered  the curves, in order at each moment
     k        the band goes from the k-th lowest to the k-th highest
     """
-    middle = np.median(ordered, axis=0).astype(np.int64)
     low, high = ordered[k - 1], ordered[-k]
     up = np.maximum(np.where(curves >= high, ordered[-k - 1], high) - middle, 1)
     down = np.maximum(middle - np.where(curves <= low, ordered[k], low), 1)

@@ -36,6 +36,11 @@ if TYPE_CHECKING:
     from lamplighter.planning.effects import Effect, Harm
     from lamplighter.planning.rehearse import Course, Scene
 
+EFFECTS_NOTE: Final = (
+    "Likely: each time that it could strike. Where the gate holds, the rest is never ordered: fewer visits "
+    "are no gain then, and half of the proofs may never come."
+)
+"""What a table of faults has to say of itself, on paper and on the screen."""
 _UNITS: Final = ((1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB"))
 _REGIONS_SHOWN: Final = 6
 _ASKED: Final = {
@@ -311,12 +316,6 @@ def _when(it: Effect, scene: Scene) -> str:
     if ends >= scene.plan.lasts:
         return "all the time" if begins <= 0 else f"from {span(begins)} on"
     return f"{span(begins)} to {span(ends)}"
-
-
-EFFECTS_NOTE: Final = (
-    "Likely: each time that it could strike. Where the gate holds, the rest is never ordered: fewer visits "
-    "are no gain then, and half of the proofs may never come."
-)
 
 
 def causes(found: Rehearsed) -> list[tuple[Cause, Three]]:

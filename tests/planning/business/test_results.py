@@ -426,6 +426,14 @@ def test_without_any_event_no_frequency_is_told():
         assert (Pays.UNTOLD, None) == it.volume[:2]
 
 
+def test_what_costs_nothing_to_build_has_no_break_even_of_building():
+    """There is nothing to scale: a dash in the table, and no most that it may cost."""
+    case = plain({"over_the_air.first_estimate": 0}, scenarios=())
+    it = study(case, seed=1, futures=1_000, spread=spread.Here()).against(Option.REPLACE)
+    assert it.saving.mean > 0
+    assert BreakEven(Pays.UNTOLD, None, None) == it.implementation
+
+
 def test_a_volume_that_no_event_can_strike_is_no_threshold():
     """An event strikes the Devices of one kind at most: where it takes more than all, it never pays."""
     rare = changed(EXAMPLE, {"events.frequency": 0.0005})

@@ -569,8 +569,10 @@ def _whole_of_it(entries: Sequence[Assumption]) -> None:
 def _not_too_many(where: str, frequency: Assumption, changes: Sequence[Change], years: int) -> None:
     """A scenario too has at most `EVENTS_MAX` events: all of them are held at once."""
     for key, verb, number in changes:
+        if key != frequency.key:
+            continue
         mean = number if verb == "set" else min(frequency.law.mean * number, frequency.law.high)
-        if key == frequency.key and mean * years > EVENTS_MAX:
+        if mean * years > EVENTS_MAX:
             raise UsageError(
                 f'case: {where}.{verb}."{key}" = {number:g}, over {years} years: allowed are {EVENTS_MAX} '
                 "events on average"

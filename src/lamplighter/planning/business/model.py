@@ -136,10 +136,12 @@ def work(case: Case, known: Mapping[str, Floats], found: Events, *, monthly: int
     def add(figure: Figure, amounts: Floats) -> None:
         figures[figure] = np.bincount(future, amounts, BLOCK)
 
+    counted = future < monthly
+    spent_in = month[counted].astype(np.int64)
+
     def note(option: Option, amounts: Floats) -> None:
         if profile is not None:
-            mine = future < monthly
-            profile[option] += np.bincount(month[mine].astype(np.int64), amounts[mine], case.months)
+            profile[option] += np.bincount(spent_in, amounts[counted], case.months)
 
     worth_recall = worth * recall
     worth_struck = worth * struck

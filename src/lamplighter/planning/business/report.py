@@ -344,7 +344,7 @@ def _frequency(study: Study) -> tuple[Picture | Table | Prose, ...]:
 
 def _even(it: BreakEven, say: Callable[[float], str]) -> str:
     if it.amount is None:
-        return "—" if it.pays in {Pays.UP_TO, Pays.UNTOLD} else it.pays.value
+        return "—" if it.pays is Pays.UNTOLD else it.pays.value
     amount = f"{it.pays.value} {say(it.amount)}"
     return f"{amount} ± {100 * it.error / it.amount:.0f} %" if it.error and it.amount else amount
 

@@ -89,9 +89,9 @@ class BreakEven(NamedTuple):
     """Where two options cost the same on average, all else as it is."""
 
     pays: Pays
-    """Where over the air costs less: from the amount, up to it, wherever; or nothing came that would tell."""
+    """Where over the air costs less: from the amount, up to it, wherever; or there is nothing to scale."""
     amount: float | None
-    """None where over the air pays always or never, and where there is nothing to scale."""
+    """None where over the air pays always or never, or it cannot be told."""
     error: float | None
     """Standard error, by jackknife."""
 
@@ -489,7 +489,7 @@ def _even_implementation(means: Floats, total: float, other: Option) -> _Crossin
     spare -= float(means[Figure.RUNNING_A]) + _of_events(means, Option.OVER_THE_AIR)
     if spare < 0:
         return Pays.NEVER, None
-    return Pays.UP_TO, total * spare / build if build > 0 else None
+    return (Pays.UP_TO, total * spare / build) if build > 0 else (Pays.UNTOLD, None)
 
 
 def _even_volume(means: Floats, other: Option) -> _Crossing:
